@@ -1,0 +1,295 @@
+"""What falls when something falls: the one closure that service, preview and auditor share.
+
+Two pure rules live here. `closure` says what a decision about forged material does to everything that rests on it
+(protocol rules 22, 22a; docs/formats/cascade.md), and `state_of` says what a licence is, given its open causes
+(protocol rule 20). Neither reads a clock: days are calendar dates in +08:00 and are passed in.
+
+    >>> submission, first, second = Thing("submission", "s"), Thing("licence", "a"), Thing("licence", "b")
+    >>> edges = [Edge(first, submission, "identity"), Edge(second, first, "qualification")]
+    >>> holdings = {"a": Holding("dept", None), "b": Holding("dept", None)}
+    >>> [(c.licence, c.effect.word, c.cause) for c in closure([submission], edges, holdings, decided_by="dept")]
+    [('a', 'revoked', 'direct'), ('b', 'suspended', 'inherited')]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+from verifiers.canonical import encode
+
+
+class Effect(IntEnum):
+    """How hard a consequence is; the order is the order of the law: none < notice < suspended < revoked."""
+
+    NONE = 0
+    NOTICE = 1
+    SUSPENDED = 2
+    REVOKED = 3
+
+    @property
+    def word(self) -> str:
+        """The lower-case word that records, tables and answers use."""
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, word: str) -> Effect:
+        """Return the effect that `word` names. Raises `ValueError` for any other word."""
+        for effect in cls:
+            if effect.word == word:
+                return effect
+        raise ValueError(f"no such effect: {word!r}")
+
+
+class Thing(NamedTuple):
+    """A node of the lineage: `kind` is licence, submission, material, credit_check or foreign."""
+
+    kind: str
+    id: str
+
+
+class Edge(NamedTuple):
+    """`child` rests on `parent` by `basis`, a key of `BASIS_ALLOWS`."""
+
+    child: Thing
+    parent: Thing
+    basis: str
+
+
+# What each basis lets through. `version` joins the documents of a licence that moved (correction, renewal, transfer)
+# and `contains` joins a submission to its materials: both hand on everything, because they are the same thing again.
+BASIS_ALLOWS: Final[Mapping[str, Effect]] = {
+    "version": Effect.REVOKED,
+    "contains": Effect.REVOKED,
+    "identity": Effect.REVOKED,
+    "qualification": Effect.SUSPENDED,
+    "evidence": Effect.NOTICE,
+}
+_BASIS_ORDER: Final = {basis: position for position, basis in enumerate(BASIS_ALLOWS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A department's signed standing instruction for one licence type: `effects` per basis, and its `version`.
+
+    It can only narrow what a basis allows, never widen it. The key `direct` speaks of a licence that is itself the
+    target of another department's decision; a basis that is not named keeps its default.
+    """
+
+    version: str
+    effects: Mapping[str, Effect]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Whose licence it is (`department`, a USCC) and the standing instruction that covers it, if there is one."""
+
+    department: str
+    instruction: Instruction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What happens to one licence: `effect`, why (`cause`, `basis`, `parent`) and in whose name (`by`).
+
+    `cause` is direct for a target of the decision and for a result that rests on a target submission or material by
+    itself; inherited for what rests on another licence. `review` asks the owner to re-examine by a deadline.
+    """
+
+    licence: str
+    effect: Effect
+    cause: str
+    basis: str | None
+    parent: Thing | None
+    by: str
+    instruction: str | None
+
+    @property
+    def review(self) -> bool:
+        """Whether the owning department must re-examine: every suspension is a question put to it (rule 22a)."""
+        return self.effect is Effect.SUSPENDED
+
+    def to_row(self) -> list[Any]:
+        """Return the seven-member array that decisions and preview digests hold."""
+        parent = list(self.parent) if self.parent else None
+        return [self.licence, self.effect.word, self.cause, self.basis, parent, self.by, self.instruction]
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Consequence:
+        """Read `to_row` back. Raises `ValueError` for another shape."""
+        licence, effect, cause, basis, parent, by, instruction = row
+        return cls(licence, Effect.parse(effect), cause, basis, Thing(*parent) if parent else None, by, instruction)
+
+
+def closure(
+    targets: Iterable[Thing],
+    edges: Iterable[Edge],
+    holdings: Mapping[str, Holding],
+    *,
+    decided_by: str,
+    spared: Collection[str] = (),
+) -> tuple[Consequence, ...]:
+    """Return every consequence of upholding that `targets` are forged, sorted by licence id (protocol rule 22).
+
+    effect(n) is the greatest, over the edges into n, of the lesser of effect(parent) and what the edge allows; the
+    least fixpoint of that. Notice does not travel. A `spared` licence keeps its state and hands nothing on.
+    `holdings` must name every licence reached. Raises `ValueError` for an unknown basis or a licence without holding.
+    """
+    children: dict[Thing, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        if edge.basis not in BASIS_ALLOWS:
+            raise ValueError(f"no such basis: {edge.basis!r}")
+        children[edge.parent].append(edge)
+
+    # Widest path first: a thing taken from the strongest non-empty layer can never become stronger later, so each is
+    # expanded once. Within a strength the walk goes level by level and keeps the least (basis, parent) of a level, so
+    # the parent that is cited depends on the graph alone, not on the order in which edges were read.
+    reached: dict[Thing, tuple[Effect, Edge | None]] = {}
+    waiting: dict[Effect, dict[Thing, Edge | None]] = {Effect.REVOKED: {}, Effect.SUSPENDED: {}, Effect.NOTICE: {}}
+    for target in targets:
+        effect = _allowed(target, "direct", holdings, decided_by, spared)
+        if effect:
+            waiting[effect][target] = None
+    for strength in (Effect.REVOKED, Effect.SUSPENDED, Effect.NOTICE):
+        level = {thing: edge for thing, edge in waiting[strength].items() if thing not in reached}
+        while level:
+            reached.update((thing, (strength, edge)) for thing, edge in level.items())
+            following: dict[Thing, Edge | None] = {}
+            for thing in level if strength > Effect.NOTICE else ():
+                for edge in children.get(thing, ()):
+                    effect = min(strength, _allowed(edge.child, edge.basis, holdings, decided_by, spared))
+                    if effect and edge.child not in reached:
+                        _keep_least(following if effect is strength else waiting[effect], edge)
+            level = following
+    return tuple(
+        _consequence(thing.id, effect, edge, holdings[thing.id])
+        for thing, (effect, edge) in sorted(reached.items())
+        if thing.kind == "licence"
+    )
+
+
+def _allowed(
+    child: Thing, basis: str, holdings: Mapping[str, Holding], decided_by: str, spared: Collection[str]
+) -> Effect:
+    """What may reach `child` by an edge of this basis: the basis, narrowed by the owner's instruction or its absence."""
+    by_basis = BASIS_ALLOWS.get(basis, Effect.REVOKED)
+    if child.kind != "licence":
+        return by_basis
+    if child.id in spared:
+        return Effect.NONE
+    holding = holdings.get(child.id)
+    if holding is None:
+        raise ValueError(f"no holding for licence {child.id!r}")
+    if holding.department == decided_by and basis == "direct":
+        return by_basis
+    if holding.instruction is not None:
+        return min(by_basis, holding.instruction.effects.get(basis, by_basis))
+    return by_basis if holding.department == decided_by else min(by_basis, Effect.SUSPENDED)
+
+
+def _keep_least(layer: dict[Thing, Edge | None], edge: Edge) -> None:
+    if edge.child not in layer:
+        layer[edge.child] = edge
+    elif (known := layer[edge.child]) is not None and _citation(edge) < _citation(known):
+        layer[edge.child] = edge
+
+
+def _citation(edge: Edge) -> tuple[int, Thing]:
+    return _BASIS_ORDER[edge.basis], edge.parent
+
+
+def _consequence(licence: str, effect: Effect, edge: Edge | None, holding: Holding) -> Consequence:
+    version = holding.instruction.version if holding.instruction else None
+    if edge is None:
+        return Consequence(licence, effect, "direct", None, None, holding.department, version)
+    cause = "inherited" if edge.parent.kind == "licence" else "direct"
+    return Consequence(licence, effect, cause, edge.basis, edge.parent, holding.department, version)
+
+
+def preview_digest(targets: Iterable[Thing], decided_by: str, consequences: Iterable[Consequence]) -> bytes:
+    """Return the 32-byte digest a decision must carry to show which set its maker saw (docs/formats/cascade.md).
+
+    H("elicence/preview/v1\\0" ‖ canonical JSON of targets, deciding department and consequences, all sorted). The log
+    size at which the preview was computed stands beside it, so growth that does not touch the set changes nothing.
+    """
+    body = {
+        "by": decided_by,
+        "consequences": [c.to_row() for c in sorted(consequences, key=lambda c: c.licence)],
+        "targets": sorted(list(target) for target in targets),
+    }
+    return hashlib.sha256(b"elicence/preview/v1\0" + encode(body)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCause:
+    """A cause that nobody has closed, as far as state depends on it; dates are inclusive calendar dates in +08:00.
+
+    `act` is a legal name (annul, penalty_revoke, withdraw, cancel, expire, transfer_out, suspend, freeze, notice).
+    It counts from `effective_from` to `until`; a revocation is final after `appealable_until`, at once without one.
+    """
+
+    effect: Effect
+    act: str
+    effective_from: date | None = None
+    until: date | None = None
+    appealable_until: date | None = None
+
+    def counts(self, today: date) -> bool:
+        """Whether the cause is in force on `today`."""
+        begun = self.effective_from is None or self.effective_from <= today
+        return begun and (self.until is None or today <= self.until)
+
+    def final(self, today: date) -> bool:
+        """Whether no appeal is open any more on `today`."""
+        return self.appealable_until is None or self.appealable_until < today
+
+
+class LicenceState(NamedTuple):
+    """A state word and the two-bit value of the status slot: 0 not withdrawn, 1 invalid for good, 2 for now."""
+
+    state: str
+    slot: int
+
+
+VALID: Final = LicenceState("valid", 0)
+
+# Where several revocations are open, the licence is called by the gravest; every one of them stays on file.
+STATE_OF_ACT: Final[Mapping[str, str]] = {
+    "annul": "annulled",
+    "penalty_revoke": "penalty_revoked",
+    "withdraw": "withdrawn",
+    "cancel": "cancelled",
+    "transfer_out": "transferred_out",
+    "expire": "expired",
+}
+_GRAVITY: Final = {act: position for position, act in enumerate(STATE_OF_ACT)}
+
+
+def state_of(causes: Iterable[OpenCause], today: date) -> LicenceState:
+    """Return what a licence is on `today`, from its open causes alone (protocol rule 20).
+
+    The slot says 2 while every revocation can still be appealed and 1 once any is final. Whoever stores slots keeps
+    a 1 for ever: relief after that is a new version with a slot of its own.
+    """
+    counting = [cause for cause in causes if cause.counts(today)]
+    revocations = [cause for cause in counting if cause.effect is Effect.REVOKED]
+    if revocations:
+        gravest = min(revocations, key=lambda cause: _GRAVITY[cause.act])
+        return LicenceState(STATE_OF_ACT[gravest.act], 1 if any(cause.final(today) for cause in revocations) else 2)
+    if any(cause.effect is Effect.SUSPENDED for cause in counting):
+        return LicenceState("suspended", 2)
+    return VALID
+
+
+def next_turn(causes: Iterable[OpenCause], today: date) -> date | None:
+    """Return the first day after `today` on which `state_of` might differ by the mere passing of time, if any."""
+    days: list[date] = []
+    for cause in causes:
+        days += [cause.effective_from] if cause.effective_from else []
+        days += [date.fromordinal(last.toordinal() + 1) for last in (cause.until, cause.appealable_until) if last]
+    return min((day for day in days if day > today), default=None)
