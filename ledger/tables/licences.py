@@ -1,0 +1,136 @@
+"""Licences, their documents (versions), holders, what they rest on, why they fell, and the status bits that follow.
+
+All are projections: only projectors write them and `rebuild` makes them again from entries and records. Legal dates are calendar
+dates in +08:00 kept as text `YYYY-MM-DD`, which sorts as it counts and reads the same on both engines; `None` as `valid_until` is 长期.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from ledger.tables.base import metadata
+
+PROJECTION: Final = {"class": "projection"}
+
+licences = Table(
+    "licences",
+    metadata,
+    Column("id", String(22), primary_key=True),
+    Column("type", String(21), nullable=False),
+    Column("major", Integer, nullable=False),
+    Column("department", String(18), nullable=False, comment="the department that answers for it today"),
+    Column("area", String(6), nullable=False),
+    Column("serial", String(64), nullable=False),
+    Column("identifier", String(128), nullable=False, comment="of the current version"),
+    Column("origin_kind", String(8), nullable=False, comment="issued or imported"),
+    Column("current_version", Integer, nullable=False),
+    Column("valid_from", String(10), nullable=False),
+    Column("valid_until", String(10)),
+    Column("state", String(16), nullable=False, comment="valid, suspended, revoked, cancelled, expired, transferred_out"),
+    Column("secret", LargeBinary, nullable=False, comment="gives the refs of this licence's entries (protocol 3)"),
+    Column("created_idx", BigInteger, nullable=False),
+    UniqueConstraint("type", "department", "serial"),
+    Index("ix_licences_created_idx", "created_idx"),
+    Index("ix_licences_identifier", "identifier"),
+    info=PROJECTION,
+)
+
+licence_versions = Table(
+    "licence_versions",
+    metadata,
+    Column("licence", String(22), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("idx", BigInteger, nullable=False, unique=True),
+    Column("change", String(8), nullable=False, comment="issue, import, correct, amend, renew or reissue"),
+    Column("minor", Integer, nullable=False),
+    Column("identifier", String(128), nullable=False),
+    Column("list_num", Integer, nullable=False),
+    Column("slot", BigInteger, nullable=False),
+    Column("jws_digest", LargeBinary, nullable=False, unique=True),
+    Column("code_digest", LargeBinary, nullable=False, unique=True),
+    Column("kid_licence", String(22), nullable=False),
+    Column("kid_code", String(22), nullable=False),
+    Column("valid_from", String(10), nullable=False),
+    Column("valid_until", String(10)),
+    Column("superseded_idx", BigInteger, comment="entry of the version that took its place"),
+    UniqueConstraint("list_num", "slot"),
+    Index("ix_licence_versions_identifier", "identifier"),
+    info=PROJECTION,
+)
+
+licence_holders = Table(
+    "licence_holders",
+    metadata,
+    Column("licence", String(22), primary_key=True),
+    Column("ord", Integer, primary_key=True),
+    Column("subject", String(22), nullable=False),
+    Column("kind", String(12), nullable=False),
+    Column("role", String(64), nullable=False),
+    Index("ix_licence_holders_subject", "subject", "licence"),
+    info=PROJECTION,
+)
+
+lineage = Table(
+    "lineage",
+    metadata,
+    Column("child_licence", String(22), primary_key=True),
+    Column("parent_kind", String(12), primary_key=True, comment="licence, submission, material, credit_check or foreign"),
+    Column("parent_id", String(160), primary_key=True),
+    Column("basis", String(13), primary_key=True, comment="identity, qualification or evidence"),
+    Column("idx", BigInteger, nullable=False),
+    Index("ix_lineage_parent", "parent_kind", "parent_id"),
+    info=PROJECTION,
+)
+
+causes = Table(
+    "causes",
+    metadata,
+    Column("id", String(200), primary_key=True, comment="<origin>:<entry> or <origin>:<entry>:<n>"),
+    Column("licence", String(22), nullable=False),
+    Column("root", String(200), nullable=False, comment="id of the cause this one comes from; its own where direct"),
+    Column("kind", String(9), nullable=False, comment="direct or inherited"),
+    Column("effect", String(9), nullable=False, comment="notice, suspended or revoked"),
+    Column("act", String(16), nullable=False),
+    Column("by", String(18), nullable=False),
+    Column("basis", String(13)),
+    Column("appealable_until", String(10)),
+    Column("effective_from", String(10), nullable=False),
+    Column("opened_idx", BigInteger, nullable=False),
+    Column("closed_idx", BigInteger),
+    Column("facts", Text, nullable=False, comment="document_no, articles, authority, decided_at, served_at, reason_code"),
+    Index("ix_causes_licence", "licence"),
+    Index("ix_causes_root", "root"),
+    Index("ix_causes_opened_idx", "opened_idx"),
+    info=PROJECTION,
+)
+
+slot_status = Table(
+    "slot_status",
+    metadata,
+    Column("list_num", Integer, primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    Column("value", SmallInteger, nullable=False, comment="1 invalid for good, 2 invalid for now; zero has no row"),
+    info=PROJECTION,
+)
+
+imported_numbers = Table(
+    "imported_numbers",
+    metadata,
+    Column("issuer", String(64), primary_key=True),
+    Column("type", String(21), primary_key=True),
+    Column("number_mac", LargeBinary(32), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("licence", String(22), nullable=False),
+    info=PROJECTION,
+)
