@@ -78,6 +78,19 @@ licence_types = Table(
     info=PROJECTION,
 )
 
+standing_instructions = Table(
+    "standing_instructions",
+    metadata,
+    Column("department", String(18), primary_key=True),
+    Column("type", String(21), primary_key=True),
+    Column("major", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("effects", Text, nullable=False, comment="basis to effect, as JSON"),
+    Column("secret", LargeBinary, nullable=False),
+    Column("idx", BigInteger, nullable=False),
+    info=PROJECTION,
+)
+
 matters = Table(
     "matters",
     metadata,
