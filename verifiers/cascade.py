@@ -176,7 +176,7 @@ def closure(
 def _allowed(
     child: Thing, basis: str, holdings: Mapping[str, Holding], decided_by: str, spared: Collection[str]
 ) -> Effect:
-    """What may reach `child` by an edge of this basis: the basis, narrowed by the owner's instruction or its absence."""
+    """What may reach `child` by an edge: what its basis allows, narrowed by the owner's instruction or its absence."""
     by_basis = BASIS_ALLOWS.get(basis, Effect.REVOKED)
     if child.kind != "licence":
         return by_basis
@@ -193,9 +193,9 @@ def _allowed(
 
 
 def _keep_least(layer: dict[Thing, Edge | None], edge: Edge) -> None:
-    if edge.child not in layer:
-        layer[edge.child] = edge
-    elif (known := layer[edge.child]) is not None and _citation(edge) < _citation(known):
+    """Let `edge` explain its child unless the child is a target (`None`) or has a lesser explanation already."""
+    known = layer.get(edge.child, edge)
+    if known is not None and _citation(edge) <= _citation(known):
         layer[edge.child] = edge
 
 

@@ -1,6 +1,7 @@
 """Fraud cases from the flag to the reversal, and what departments must learn from them.
 
-Everything but `notice_acks` is a projection of sealed entries. Legal dates are calendar dates in +08:00 as text `YYYY-MM-DD`.
+Everything but `notice_acks` is a projection of sealed entries. Legal dates are calendar dates in +08:00 kept as text
+`YYYY-MM-DD`.
 """
 
 from typing import Final

@@ -1,6 +1,7 @@
 """Prepared presentations behind dynamic codes, codes already redeemed, and who looked at what: operational tables.
 
-They are backed up, not rebuilt. Access records are digested hourly into an entry, so none can be dropped or changed unseen.
+They are backed up, not rebuilt. Access records are digested hourly into an entry, so none can be dropped or changed
+unseen.
 """
 
 from typing import Final

@@ -1,6 +1,7 @@
 """The closure and the state rule, compared with slow and obvious ways of saying the same."""
 
 from datetime import date, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from verifiers.cascade import (
 OURS, THEIRS = "91000000000000000A", "91000000000000000B"
 SUBMISSION = Thing("submission", "s")
 TODAY = date(2026, 11, 21)
+World = tuple[list[Thing], list[Edge], dict[str, Holding], set[str]]
 
 
 def licence(name: str) -> Thing:
@@ -77,7 +79,7 @@ instructions = st.one_of(
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[list[Thing], list[Edge], dict[str, Holding], set[str]]:
+def worlds(draw: st.DrawFn) -> World:
     """Draw targets, edges (diamonds and cycles included), holdings and spared licences."""
     names = [f"l{n}" for n in range(draw(st.integers(1, 9)))]
     things = [licence(name) for name in names] + [SUBMISSION, Thing("material", "m")]
@@ -87,17 +89,13 @@ def worlds(draw: st.DrawFn) -> tuple[list[Thing], list[Edge], dict[str, Holding]
             max_size=25,
         )
     )
-    holdings = {
-        name: Holding(draw(st.sampled_from([OURS, THEIRS])), draw(instructions)) for name in names
-    }
+    holdings = {name: Holding(draw(st.sampled_from([OURS, THEIRS])), draw(instructions)) for name in names}
     targets = draw(st.lists(st.sampled_from(things), min_size=1, max_size=3, unique=True))
     return targets, edges, holdings, set(draw(st.lists(st.sampled_from(names), max_size=2)))
 
 
 @given(worlds())
-def test_the_closure_equals_the_sentence_repeated_until_nothing_changes(
-    world: tuple[list[Thing], list[Edge], dict[str, Holding], set[str]],
-) -> None:
+def test_the_closure_equals_the_sentence_repeated_until_nothing_changes(world: World) -> None:
     """Any graph, with diamonds, cycles, versions and narrow instructions, gives the set of the slow reference."""
     targets, edges, holdings, spared = world
 
@@ -107,7 +105,7 @@ def test_the_closure_equals_the_sentence_repeated_until_nothing_changes(
 
 
 @given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_edges_changes_neither_effects_nor_citations(world, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_edges_changes_neither_effects_nor_citations(world: World, random: Random) -> None:
     """Two services that read the same edges in another order agree to the byte of the digest."""
     targets, edges, holdings, spared = world
     shuffled = random.sample(edges, len(edges))
@@ -119,9 +117,7 @@ def test_the_order_of_edges_changes_neither_effects_nor_citations(world, random)
 
 
 @given(worlds())
-def test_every_consequence_cites_an_edge_that_explains_it(
-    world: tuple[list[Thing], list[Edge], dict[str, Holding], set[str]],
-) -> None:
+def test_every_consequence_cites_an_edge_that_explains_it(world: World) -> None:
     """Following the cited parents always ends at a target: no two licences justify each other."""
     targets, edges, holdings, spared = world
 
@@ -138,7 +134,7 @@ def test_every_consequence_cites_an_edge_that_explains_it(
 
 
 @given(worlds(), worlds())
-def test_two_cases_together_do_what_the_stronger_of_them_does(world, other) -> None:  # type: ignore[no-untyped-def]
+def test_two_cases_together_do_what_the_stronger_of_them_does(world: World, other: World) -> None:
     """Overlapping cases need no joint computation: causes of each case, taken together, give the union's effect."""
     targets, edges, holdings, _ = world
     more = [target for target in other[0] if target.kind != "licence" or target.id in holdings]
@@ -241,7 +237,7 @@ causes = st.builds(
 
 
 @given(st.lists(causes, max_size=6), st.randoms(use_true_random=False))
-def test_state_is_a_function_of_the_set_of_causes(open_causes, random) -> None:  # type: ignore[no-untyped-def]
+def test_state_is_a_function_of_the_set_of_causes(open_causes: list[OpenCause], random: Random) -> None:
     """Order and repetition change nothing, and one cause more never makes a licence better."""
     rank = {0: 0, 2: 1, 1: 2}
     state = state_of(open_causes, TODAY)
