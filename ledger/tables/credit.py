@@ -3,13 +3,9 @@
 What is visible is never stored: `ledger.credit_rules` computes it from class, dates and rule when a record is read.
 """
 
-from typing import Final
-
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, String, Table, Text
 
-from ledger.tables.base import metadata
-
-PROJECTION: Final = {"class": "projection"}
+from ledger.tables.base import PROJECTION, metadata
 
 credit_records = Table(
     "credit_records",

@@ -4,14 +4,9 @@ Everything but `notice_acks` is a projection of sealed entries. Legal dates are 
 `YYYY-MM-DD`.
 """
 
-from typing import Final
-
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text
 
-from ledger.tables.base import metadata
-
-PROJECTION: Final = {"class": "projection"}
-OPERATIONAL: Final = {"class": "operational"}
+from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
 
 fraud_flags = Table(
     "fraud_flags",
@@ -57,6 +52,16 @@ freezes = Table(
     Column("idx", BigInteger, nullable=False),
     Column("ended_idx", BigInteger, comment="entry of its lapse, or of the decision that took its place"),
     Index("ix_freezes_flag", "flag"),
+    info=PROJECTION,
+)
+
+freeze_targets = Table(
+    "freeze_targets",
+    metadata,
+    Column("freeze", String(22), primary_key=True),
+    Column("kind", String(12), primary_key=True, comment="submission, material or licence"),
+    Column("id", String(22), primary_key=True),
+    Index("ix_freeze_targets_target", "kind", "id"),
     info=PROJECTION,
 )
 

@@ -4,13 +4,9 @@ They are backed up, not rebuilt. Access records are digested hourly into an entr
 unseen.
 """
 
-from typing import Final
-
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
 
-from ledger.tables.base import metadata
-
-OPERATIONAL: Final = {"class": "operational"}
+from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
 
 presentations = Table(
     "presentations",
@@ -61,5 +57,5 @@ access_digests = Table(
     Column("count", Integer, nullable=False),
     Column("digest", LargeBinary(32), nullable=False),
     Column("idx", BigInteger, nullable=False),
-    info={"class": "projection"},
+    info=PROJECTION,
 )
