@@ -1,0 +1,103 @@
+"""The one byte form of our own JSON documents: RFC 8785 (JCS) over a domain where it needs no number formatting.
+
+The domain is ASCII keys, strings without NUL or lone surrogates, integers of magnitude below 2**53, booleans, null,
+arrays and objects, at most 32 deep. There, sorted compact JSON *is* JCS, so `orjson` does the work; a property test
+compares it with an RFC 8785 library. `decode` refuses whatever `encode` would not have written, which takes in
+duplicate keys, white space, other escapes, floats and `-0`. See `docs/formats/canonical-json.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from verifiers.errors import Malformed, Reason
+
+MAX_DEPTH = 32
+"""Levels of arrays and objects; the deepest document of ours has six."""
+
+MAX_BYTES = 65_536
+"""Default size limit of `decode`; nothing a stranger hands us is larger unless its format says so."""
+
+_MAX_INTEGER = 2**53 - 1
+_OPTIONS = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_STRICT_INTEGER
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def encode(value: object) -> bytes:
+    """Give the canonical bytes of `value`, made of `dict`, `list`, `str`, `int`, `bool` and `None` alone.
+
+    Raises `ValueError` when `value` is outside the domain: it is then our own mistake.
+    """
+    fault = _fault(value)
+    if fault is not None:
+        raise ValueError(fault)
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:  # lone surrogates
+        raise ValueError(str(error)) from error
+
+
+def decode(data: bytes, limit: int = MAX_BYTES) -> Any:
+    """Read canonical bytes of at most `limit` bytes.
+
+    Raises `Malformed` unless `encode` of the result gives back exactly `data`.
+    """
+    if len(data) > limit:
+        raise Malformed(Reason.CANONICAL, f"longer than {limit} bytes")
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(Reason.CANONICAL, f"not JSON: {error}") from error
+    fault = _fault(value)
+    if fault is not None:
+        raise Malformed(Reason.CANONICAL, fault)
+    if orjson.dumps(value, option=_OPTIONS) != data:
+        raise Malformed(Reason.CANONICAL, "not the canonical form: duplicate keys, order, white space or escapes")
+    return value
+
+
+def decode_object(data: bytes, limit: int = MAX_BYTES) -> dict[str, Any]:
+    """Read canonical bytes that must hold an object. Raises `Malformed` as `decode` does, or on anything else."""
+    value = decode(data, limit)
+    if not isinstance(value, dict):
+        raise Malformed(Reason.CANONICAL, "not an object")
+    return value
+
+
+def _fault(value: object) -> str | None:
+    """Say what puts `value` outside the domain; walks level by level, so nesting cannot exhaust our stack."""
+    level: list[object] = [value]
+    for depth in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, str):
+                if "\0" in item:
+                    return "NUL in a string"
+            elif isinstance(item, dict):
+                if depth == MAX_DEPTH:
+                    return f"nested deeper than {MAX_DEPTH}"
+                for key in item:
+                    if not isinstance(key, str) or not key.isascii() or "\0" in key:
+                        return "a key that is not ASCII text"
+                below.extend(item.values())
+            elif isinstance(item, list):
+                if depth == MAX_DEPTH:
+                    return f"nested deeper than {MAX_DEPTH}"
+                below.extend(item)
+            elif item is None or isinstance(item, bool):
+                continue
+            elif not isinstance(item, int):
+                return f"a {type(item).__name__}, which our documents never hold"
+            elif not -_MAX_INTEGER <= item <= _MAX_INTEGER:
+                return "an integer of 2**53 or more"
+        if not below:
+            return None
+        level = below
+    return None

@@ -1,0 +1,82 @@
+"""Bytes as text, in exactly one way: what would not re-encode to the same text is refused.
+
+Three alphabets of RFC 4648: base64url without padding (§5; our JSON and everything of JOSE), base64 with padding (§4;
+signed notes) and base32 without padding in capitals (§6; the codes people scan). See `docs/formats/canonical-json.md`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from verifiers.errors import Malformed, Reason
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]*\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}\Z")
+_BASE32 = re.compile(r"[A-Z2-7]*\Z")
+
+
+def b64u_encode(data: bytes) -> str:
+    """Give base64url text without padding (RFC 4648 §5)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def b64u_decode(text: str, length: int | None = None) -> bytes:
+    """Read base64url without padding; `length` is the number of bytes it must give.
+
+    Raises `Malformed` on padding, white space, other alphabets, stray trailing bits or another length.
+    """
+    if not _BASE64URL.match(text):
+        raise Malformed(Reason.ENCODING, "not base64url without padding")
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise Malformed(Reason.ENCODING, "not base64url without padding") from error
+    return _settled(data, b64u_encode(data), text, length)
+
+
+def b64_encode(data: bytes) -> str:
+    """Give base64 text with padding (RFC 4648 §4)."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def b64_decode(text: str, length: int | None = None) -> bytes:
+    """Read base64 with padding; `length` is the number of bytes it must give.
+
+    Raises `Malformed` on anything that would not re-encode to the same text, or another length.
+    """
+    if not _BASE64.match(text):
+        raise Malformed(Reason.ENCODING, "not base64")
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Malformed(Reason.ENCODING, "not base64") from error
+    return _settled(data, b64_encode(data), text, length)
+
+
+def b32_encode(data: bytes) -> str:
+    """Give base32 text in capitals without padding (RFC 4648 §6), which QR codes pack as alphanumeric."""
+    return base64.b32encode(data).rstrip(b"=").decode("ascii")
+
+
+def b32_decode(text: str, length: int | None = None) -> bytes:
+    """Read base32 in capitals without padding; `length` is the number of bytes it must give.
+
+    Raises `Malformed` on small letters, padding, stray trailing bits or another length.
+    """
+    if not _BASE32.match(text):
+        raise Malformed(Reason.ENCODING, "not base32 in capitals without padding")
+    try:
+        data = base64.b32decode(text + "=" * (-len(text) % 8))
+    except (binascii.Error, ValueError) as error:
+        raise Malformed(Reason.ENCODING, "not base32 in capitals without padding") from error
+    return _settled(data, b32_encode(data), text, length)
+
+
+def _settled(data: bytes, again: str, text: str, length: int | None) -> bytes:
+    if again != text:
+        raise Malformed(Reason.ENCODING, "not the canonical encoding of its bytes")
+    if length is not None and len(data) != length:
+        raise Malformed(Reason.ENCODING, f"{len(data)} bytes where {length} belong")
+    return data
