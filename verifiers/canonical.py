@@ -77,27 +77,29 @@ def _fault(value: object) -> str | None:
     for depth in range(MAX_DEPTH + 1):
         below: list[object] = []
         for item in level:
-            if isinstance(item, str):
-                if "\0" in item:
-                    return "NUL in a string"
-            elif isinstance(item, dict):
-                if depth == MAX_DEPTH:
-                    return f"nested deeper than {MAX_DEPTH}"
-                for key in item:
-                    if not isinstance(key, str) or not key.isascii() or "\0" in key:
-                        return "a key that is not ASCII text"
+            if isinstance(item, dict):
                 below.extend(item.values())
+                if not all(isinstance(key, str) and key.isascii() and "\0" not in key for key in item):
+                    return "a key that is not ASCII text"
             elif isinstance(item, list):
-                if depth == MAX_DEPTH:
-                    return f"nested deeper than {MAX_DEPTH}"
                 below.extend(item)
-            elif item is None or isinstance(item, bool):
+            elif (fault := _scalar_fault(item)) is not None:
+                return fault
+            else:
                 continue
-            elif not isinstance(item, int):
-                return f"a {type(item).__name__}, which our documents never hold"
-            elif not -_MAX_INTEGER <= item <= _MAX_INTEGER:
-                return "an integer of 2**53 or more"
+            if depth == MAX_DEPTH:
+                return f"nested deeper than {MAX_DEPTH}"
         if not below:
             return None
         level = below
     return None
+
+
+def _scalar_fault(item: object) -> str | None:
+    if isinstance(item, str):
+        return "NUL in a string" if "\0" in item else None
+    if item is None or isinstance(item, bool):
+        return None
+    if isinstance(item, int):
+        return None if -_MAX_INTEGER <= item <= _MAX_INTEGER else "an integer of 2**53 or more"
+    return f"a {type(item).__name__}, which our documents never hold"

@@ -25,7 +25,7 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 class Node(NamedTuple):
-    """A complete subtree: `level` 0 is a leaf hash, `number` counts the subtrees of that level from the left, from 0."""
+    """A complete subtree: `level` 0 is a leaf hash, `number` counts subtrees of that level from the left."""
 
     level: int
     number: int

@@ -27,7 +27,7 @@ _PATH = re.compile(r"tile/(entries|[0-7])/((?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/([
 
 
 class Tile(NamedTuple):
-    """One file: hash tile at `level` 0 and up, or bundle at `ENTRIES`; `width` entries of 256, `place` from the left."""
+    """One file: hash tile at `level` 0 and up, or bundle at `ENTRIES`; `width` items of 256, `place` from the left."""
 
     level: int
     place: int
