@@ -1,0 +1,140 @@
+"""What the ledger says when it says no.
+
+    Exception
+    └── Refusal      an expected no; its `code` is stable and the caller can act on it
+
+There is one class on purpose: callers never choose by class, they pass the refusal on. `api.problems` has one row a code
+(status, title and next step in two languages) and a test demands that no code lacks its row. No HTTP here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+
+class Code(StrEnum):
+    """Every reason for which the ledger refuses, grouped by noun. Names are stable: programs match on them."""
+
+    # what came in
+    BODY_TOO_LARGE = "body.too_large"
+    BODY_NOT_UTF8 = "body.not_utf8"
+    BODY_NOT_JSON = "body.not_json"
+    BODY_DUPLICATE_NAME = "body.duplicate_name"
+    BODY_NUL = "body.nul"
+    BODY_SURROGATE = "body.surrogate"
+    BODY_NUMBER = "body.number"
+    BODY_TOO_DEEP = "body.too_deep"
+    BODY_INVALID = "body.invalid"
+    BODY_MEDIA_TYPE = "body.media_type"
+    ROW_TOO_LONG = "row.too_long"
+    BATCH_TOO_LONG = "batch.too_long"
+    CURSOR_INVALID = "cursor.invalid"
+    PATH_UNKNOWN = "path.unknown"
+    METHOD_NOT_ALLOWED = "method.not_allowed"
+    IDEMPOTENCY_MISSING = "idempotency.missing"
+    OPERATOR_MISSING = "operator.missing"
+
+    # callers
+    ASSERTION_MALFORMED = "assertion.malformed"
+    ASSERTION_SIGNATURE = "assertion.signature"
+    ASSERTION_AUDIENCE = "assertion.audience"
+    ASSERTION_EXPIRED = "assertion.expired"
+    ASSERTION_LIFETIME = "assertion.lifetime"
+    ASSERTION_CLOCK = "assertion.clock"
+    ASSERTION_REPLAYED = "assertion.replayed"
+    TOKEN_MISSING = "token.missing"  # noqa: S105 - a reason, not a password
+    TOKEN_MALFORMED = "token.malformed"  # noqa: S105 - a reason, not a password
+    TOKEN_EXPIRED = "token.expired"  # noqa: S105 - a reason, not a password
+    TOKEN_OTHER_REGION = "token.other_region"  # noqa: S105 - a reason, not a password
+    GRANT_TYPE_UNSUPPORTED = "grant_type.unsupported"
+    SCOPE_UNKNOWN = "scope.unknown"
+    SCOPE_EXCEEDED = "scope.exceeded"
+
+    # the writer and its storage
+    WRITER_BUSY = "writer.busy"
+    WRITER_STOPPED = "writer.stopped"
+    DATABASE_UNAVAILABLE = "database.unavailable"
+    STORAGE_FULL = "storage.full"
+    COMMIT_UNKNOWN = "commit.unknown"
+    CLOCK_BEHIND = "clock.behind"
+    CLOCK_AHEAD = "clock.ahead"
+    STALE = "stale"
+    CONFLICT = "conflict"
+    ENTRY_TOO_LARGE = "entry.too_large"
+    LOG_EXISTS = "log.exists"
+    LOG_MISSING = "log.missing"
+    LOG_OTHER = "log.other"
+    SCHEMA_OUTDATED = "schema.outdated"
+
+    # idempotency
+    IDEMPOTENCY_CONFLICT = "idempotency.conflict"
+    ANSWER_ERASED = "answer.erased"
+
+    # lineage
+    BASIS_CAUSE_OPEN = "basis.cause_open"
+
+    # fraud cases
+    FLAG_UNKNOWN = "flag.unknown"
+    FLAG_TARGET_UNKNOWN = "flag.target_unknown"
+    FLAG_TOO_MANY_TARGETS = "flag.too_many_targets"
+    FLAG_DECIDED = "flag.decided"
+    FLAG_UNDECIDED = "flag.undecided"
+    FLAG_REVERSED = "flag.reversed"
+    FLAG_NOT_UPHELD = "flag.not_upheld"
+    FLAG_NOT_NOTIFIED = "flag.not_notified"
+    FLAG_RESPONSE_OPEN = "flag.response_open"
+    FREEZE_PERIOD = "freeze.period"
+    FREEZE_TARGET = "freeze.target"
+    NOTICE_PERIOD = "notice.period"
+    DECISION_SAME_OFFICER = "decision.same_officer"
+    DECISION_DATES = "decision.dates"
+    PREVIEW_CHANGED = "preview.changed"
+    SPARED_UNKNOWN = "spared.unknown"
+    REVIEW_UNKNOWN = "review.unknown"
+    REVIEW_CLOSED = "review.closed"
+
+    # credit
+    CREDIT_RULE_UNKNOWN = "credit.rule_unknown"
+    CREDIT_POLICY_UNKNOWN = "credit.policy_unknown"
+    CREDIT_RECORD_UNKNOWN = "credit.record_unknown"
+    CREDIT_LIST_ENTRY_MISSING = "credit.list_entry_missing"
+    SUBJECT_BANNED = "subject.banned"
+
+    # codes and scans
+    CODE_MALFORMED = "code.malformed"
+    CODE_UNKNOWN = "code.unknown"
+    CODE_ENDED = "code.ended"
+    CODE_WITHDRAWN = "code.withdrawn"
+    CODE_CLOCK = "code.clock"
+    CODE_REPLAYED = "code.replayed"
+    CODE_LIFETIME = "code.lifetime"
+    CODE_NOTHING_CHOSEN = "code.nothing_chosen"
+    SCAN_OUT_OF_SCOPE = "scan.out_of_scope"
+
+    # keys
+    KEY_UNKNOWN = "key.unknown"
+
+    # records
+    RECORD_UNKNOWN = "record.unknown"
+    RECORD_ERASED = "record.erased"
+    RECORD_DAMAGED = "record.damaged"
+
+
+class Refusal(Exception):
+    """An expected no, with a stable `code`, the JSON `pointer` of what it is about, and `facts` for its text.
+
+    Facts are plain values (strings, integers, lists of them); they may be shown to the caller, so they never hold
+    personal data that the caller did not send. `retry_after` (seconds) is a fact like any other.
+    """
+
+    def __init__(self, code: Code, pointer: str | None = None, **facts: Any) -> None:
+        self.code = code
+        self.pointer = pointer
+        self.facts = facts
+        super().__init__(code, pointer, facts)
+
+    def __str__(self) -> str:
+        where = f" at {self.pointer}" if self.pointer else ""
+        what = ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
+        return f"{self.code}{where}" + (f" ({what})" if what else "")

@@ -1,0 +1,212 @@
+"""What rests on what: the edges that `verifiers.cascade` walks, read in a handful of statements however large the case.
+
+An edge comes from `lineage` (what a licence was issued on), from `submission_results` (a result rests on its submission
+by identity) or from a submission and the materials it contains. `BasisSound` is how issuing refuses, under the head
+lock, to build on something that has fallen or is frozen (docs/lineage.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import CTE, Row, and_, literal, select, union, union_all
+
+from ledger.database import Reading
+from ledger.errors import Code, Refusal
+from ledger.tables.catalogue import standing_instructions
+from ledger.tables.fraud import flag_targets, fraud_flags, freeze_targets, freezes
+from ledger.tables.licences import causes, licences, lineage
+from ledger.tables.submissions import materials, submission_results
+from verifiers.cascade import Edge, Effect, Holding, Instruction, Thing
+
+MAX_TARGETS: Final = 50
+"""Targets of one case; each is a term of the query, and more of them are more cases."""
+
+_CHUNK: Final = 5_000
+"""Identifiers in one `IN`: SQLite takes 32,766 variables a statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependants:
+    """Everything that rests on the targets of a case: `edges` among them, and the `holdings` of each licence."""
+
+    targets: tuple[Thing, ...]
+    edges: tuple[Edge, ...]
+    holdings: dict[str, Holding]
+
+    @property
+    def things(self) -> frozenset[Thing]:
+        """The targets and everything reached from them."""
+        return frozenset(self.targets) | {edge.child for edge in self.edges} | {edge.parent for edge in self.edges}
+
+
+def dependants(tx: Reading, targets: Iterable[Thing]) -> Dependants:
+    """Read all that rests on `targets` as it stands in `tx`.
+
+    Raises `Refusal` with `flag.too_many_targets` for more than `MAX_TARGETS`.
+    """
+    roots = tuple(sorted(set(targets)))
+    if len(roots) > MAX_TARGETS:
+        raise Refusal(Code.FLAG_TOO_MANY_TARGETS, limit=MAX_TARGETS)
+    contained = _contained(tx, roots)
+    starts = sorted({*roots, *(edge.child for edge in contained)})
+    walk = _walk(starts)
+    edges = {
+        Edge(Thing("licence", row[0]), Thing(row[1], row[2]), row[3])
+        for row in tx.execute(
+            select(lineage.c.child_licence, lineage.c.parent_kind, lineage.c.parent_id, lineage.c.basis).join(
+                walk, and_(lineage.c.parent_kind == walk.c.kind, lineage.c.parent_id == walk.c.id)
+            )
+        )
+    }
+    edges |= set(_results(tx, starts))
+    edges |= set(contained)
+    reached = {edge.child.id for edge in edges if edge.child.kind == "licence"}
+    reached |= {root.id for root in roots if root.kind == "licence"}
+    return Dependants(roots, tuple(sorted(edges)), holdings(tx, reached))
+
+
+def _walk(starts: Sequence[Thing]) -> CTE:
+    """The things reached from `starts`; evidence ends a path, because what it hands on (notice) does not travel."""
+    terms = [select(literal(thing.kind).label("kind"), literal(thing.id).label("id")) for thing in starts]
+    given = union_all(*terms).cte("given")
+    results = select(literal("licence"), submission_results.c.licence).join(
+        given, and_(given.c.kind == "submission", given.c.id == submission_results.c.submission)
+    )
+    walk = union(select(given.c.kind, given.c.id), results).cte("walk", recursive=True)
+    step = select(literal("licence"), lineage.c.child_licence).join(
+        walk, and_(lineage.c.parent_kind == walk.c.kind, lineage.c.parent_id == walk.c.id)
+    )
+    return walk.union(step.where(lineage.c.basis != "evidence"))
+
+
+def _contained(tx: Reading, roots: Sequence[Thing]) -> list[Edge]:
+    """The submissions that contain a target material: each falls with it."""
+    wanted = [root.id for root in roots if root.kind == "material"]
+    rows = tx.execute(select(materials.c.submission, materials.c.id).where(materials.c.id.in_(wanted)))
+    return [Edge(Thing("submission", row[0]), Thing("material", row[1]), "contains") for row in rows]
+
+
+def _results(tx: Reading, starts: Sequence[Thing]) -> list[Edge]:
+    """A licence granted on a submission rests on it even where its issuer did not say so."""
+    wanted = [start.id for start in starts if start.kind == "submission"]
+    rows = tx.execute(
+        select(submission_results.c.licence, submission_results.c.submission).where(
+            submission_results.c.submission.in_(wanted)
+        )
+    )
+    return [Edge(Thing("licence", row[0]), Thing("submission", row[1]), "identity") for row in rows]
+
+
+def holdings(tx: Reading, ids: Iterable[str]) -> dict[str, Holding]:
+    """Return owner and standing instruction (the newest version) of each licence that exists among `ids`."""
+    owners: list[Row[tuple[str, str, str, int]]] = []
+    for chunk in chunks(ids):
+        owners += tx.execute(
+            select(licences.c.id, licences.c.department, licences.c.type, licences.c.major).where(
+                licences.c.id.in_(chunk)
+            )
+        ).all()
+    instructions = _instructions(tx, {row[1] for row in owners})
+    return {row[0]: Holding(row[1], instructions.get((row[1], row[2], row[3]))) for row in owners}
+
+
+def _instructions(tx: Reading, departments: Iterable[str]) -> dict[tuple[str, str, int], Instruction]:
+    table = standing_instructions
+    newest: dict[tuple[str, str, int], Instruction] = {}
+    for chunk in chunks(departments):
+        rows = tx.execute(
+            select(table.c.department, table.c.type, table.c.major, table.c.version, table.c.effects)
+            .where(table.c.department.in_(chunk))
+            .order_by(table.c.version)
+        )
+        for department, code, major, version, effects in rows:
+            parsed = {basis: Effect.parse(word) for basis, word in json.loads(effects).items()}
+            newest[department, code, major] = Instruction(str(version), parsed)
+    return newest
+
+
+def newest_edge(tx: Reading, size: int, things: frozenset[Thing]) -> bool:
+    """Whether an entry at or after `size` put something new on one of `things`.
+
+    Reads only what is newer than `size`, so it is cheap under the head lock however large `things` is.
+    """
+    newer = tx.execute(select(lineage.c.parent_kind, lineage.c.parent_id).where(lineage.c.idx >= size))
+    if any(Thing(*row) in things for row in newer):
+        return True
+    results = tx.execute(select(submission_results.c.submission).where(submission_results.c.idx >= size))
+    return any(Thing("submission", row[0]) in things for row in results)
+
+
+@dataclass(frozen=True, slots=True)
+class BasisSound:
+    """Condition of a proposal: nothing suspends, revokes or freezes the thing that the new licence rests on.
+
+    `kind` and `id` as in `lineage`. Refused with `basis.cause_open`. Kinds that cannot fall here (credit_check,
+    foreign) always pass.
+    """
+
+    kind: str
+    id: str
+
+    @classmethod
+    def check(cls, tx: Reading, conditions: Sequence[BasisSound]) -> dict[BasisSound, Refusal]:
+        """Return a refusal for each unsound basis, in a few statements for the whole batch."""
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for condition in conditions:
+            wanted[condition.kind].add(condition.id)
+        unsound = {Thing("licence", each) for each in _fallen_licences(tx, wanted["licence"])}
+        unsound |= _fallen_targets(tx, wanted["submission"], wanted["material"])
+        return {
+            condition: Refusal(Code.BASIS_CAUSE_OPEN, kind=condition.kind, id=condition.id)
+            for condition in conditions
+            if Thing(condition.kind, condition.id) in unsound
+        }
+
+
+def _fallen_licences(tx: Reading, ids: Iterable[str]) -> set[str]:
+    fallen: set[str] = set()
+    for chunk in chunks(ids):
+        fallen |= set(
+            tx.execute(
+                select(causes.c.licence).where(
+                    causes.c.licence.in_(chunk), causes.c.closed_idx.is_(None), causes.c.effect != "notice"
+                )
+            ).scalars()
+        )
+    return fallen
+
+
+def _fallen_targets(tx: Reading, submissions: set[str], lone: set[str]) -> set[Thing]:
+    """Submissions and materials under an upheld decision or a freeze; a submission falls with any of its materials."""
+    inside: dict[str, str] = {}
+    for chunk in chunks(submissions):
+        rows = tx.execute(select(materials.c.id, materials.c.submission).where(materials.c.submission.in_(chunk)))
+        inside.update((row[0], row[1]) for row in rows)
+    marked: set[Thing] = set()
+    for kind, ids in (("submission", submissions), ("material", lone | set(inside))):
+        for chunk in chunks(ids):
+            upheld = select(flag_targets.c.id).join(fraud_flags, fraud_flags.c.id == flag_targets.c.flag)
+            frozen = select(freeze_targets.c.id).join(freezes, freezes.c.id == freeze_targets.c.freeze)
+            marked |= {
+                Thing(kind, each)
+                for query in (
+                    upheld.where(flag_targets.c.kind == kind, flag_targets.c.id.in_(chunk), fraud_flags.c.state == "upheld"),
+                    frozen.where(
+                        freeze_targets.c.kind == kind, freeze_targets.c.id.in_(chunk), freezes.c.ended_idx.is_(None)
+                    ),
+                )
+                for each in tx.execute(query).scalars()
+            }
+    return marked | {Thing("submission", inside[t.id]) for t in marked if t.kind == "material" and t.id in inside}
+
+
+def chunks(ids: Iterable[str]) -> Iterable[list[str]]:
+    """Cut `ids` into sorted lists that fit one statement."""
+    ordered = sorted(set(ids))
+    for start in range(0, len(ordered), _CHUNK):
+        yield ordered[start : start + _CHUNK]
