@@ -1,0 +1,84 @@
+"""What a failing database means for the caller: gone, full, taken by somebody, or a mistake of ours."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlalchemy import Table, UniqueConstraint
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from ledger.errors import Code, Refusal
+from ledger.tables.base import metadata
+
+RETRY_AFTER_S: Final = 2
+
+_POSTGRES_FULL = "53100"
+# connection exceptions, shutdown, too many connections, lock timeout, read-only server (a standby after a fail-over)
+_POSTGRES_AWAY = re.compile(r"08...|57P0[1-5]|53[023]00|55P03|25006|58030")
+_SQLITE_AWAY = (
+    "unable to open",
+    "disk i/o error",
+    "database is locked",
+    "readonly database",
+    "malformed",
+    "not a database",
+)
+_SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (.+)")
+
+
+def is_disconnect(error: DBAPIError) -> bool:
+    """Tell whether the connection is of no more use."""
+    return bool(error.connection_invalidated)
+
+
+def refusal_of(error: DBAPIError | PoolTimeout) -> Refusal | None:
+    """Give the refusal that tells a caller what `error` means for him, or `None` when it is a mistake of ours."""
+    if isinstance(error, PoolTimeout):
+        return Refusal(Code.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_S)
+    state = getattr(error.orig, "sqlstate", None)
+    message = str(error.orig).lower()
+    if state == _POSTGRES_FULL or "database or disk is full" in message:
+        return Refusal(Code.STORAGE_FULL, retry_after=60)
+    if isinstance(error, IntegrityError):
+        return Refusal(_taken(error))
+    away = error.connection_invalidated or (state is not None and _POSTGRES_AWAY.fullmatch(state))
+    if not away and isinstance(error, OperationalError):
+        # psycopg gives no state when it never reached the server
+        away = any(words in message for words in _SQLITE_AWAY) or (
+            state is None and "sqlite" not in type(error.orig).__module__
+        )
+    return Refusal(Code.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_S) if away else None
+
+
+def _taken(error: IntegrityError) -> Code:
+    """Find the refusal declared by the constraint that was run into; `conflict` where none was declared."""
+    diagnosis = getattr(error.orig, "diag", None)
+    if diagnosis is not None:
+        return _declared_by_name().get(diagnosis.constraint_name or "", Code.CONFLICT)
+    match = _SQLITE_UNIQUE.search(str(error.orig))
+    columns = match[1] if match else ""
+    return _declared_by_columns().get(", ".join(sorted(columns.split(", "))), Code.CONFLICT)
+
+
+def _declared() -> list[tuple[Table, str, list[str], Code]]:
+    found = []
+    for table in metadata.tables.values():
+        unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+        for rule in (table.primary_key, *unique, *table.indexes):
+            code = rule.info.get("refusal")
+            if code is not None:
+                found.append((table, str(rule.name), [column.name for column in rule.columns], code))
+    return found
+
+
+def _declared_by_name() -> dict[str, Code]:
+    return {name: code for _, name, _, code in _declared()}
+
+
+def _declared_by_columns() -> dict[str, Code]:
+    return {
+        ", ".join(sorted(f"{table.name}.{column}" for column in columns)): code
+        for table, _, columns, code in _declared()
+    }

@@ -1,0 +1,79 @@
+"""How connections to SQLite and PostgreSQL are set up: what makes an acknowledged write durable, and who may wait how long."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+READERS: Final = 4
+"""Threads that read at the same time."""
+
+_SQLITE_BUSY_S = 10
+# A process that waits longer than this for the head row says so instead of hanging; a server that vanished is noticed.
+_POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+_POSTGRES_CONNECT = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "application_name": "elicence",
+    "options": _POSTGRES_OPTIONS,
+}
+
+
+def sqlite_engine(url: URL, *, write: bool) -> Engine:
+    """Make an engine for a SQLite file: WAL, every commit synced, readers unable to write, writers locked from the start."""
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_S},
+        pool_size=READERS + 2,
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        if write:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA wal_autocheckpoint=4000")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("PRAGMA cache_size=-16000")
+
+    begin = "BEGIN IMMEDIATE" if write else "BEGIN"
+
+    @event.listens_for(engine, "begin")
+    def say_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def postgres_engine(url: URL, *, write: bool) -> Engine:
+    """Make an engine for PostgreSQL: readers see one state and cannot write, writers see all that was committed."""
+    engine = create_engine(
+        url,
+        connect_args=_POSTGRES_CONNECT,
+        # Under the head lock every statement must see what was committed before it.
+        isolation_level="READ COMMITTED" if write else "REPEATABLE READ",
+        pool_size=READERS + 2,
+        hide_parameters=True,
+        pool_timeout=10,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        if not write:
+            connection.read_only = True
+            return
+        # An acknowledged entry must be on disk, whatever somebody set for the whole server.
+        if connection.execute("SHOW synchronous_commit").fetchone()[0] == "off":
+            connection.execute("SET synchronous_commit = on")
+        connection.commit()
+
+    return engine
