@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import CTE, Row, and_, literal, select, union, union_all
+from sqlalchemy import CTE, and_, literal, select, union, union_all
 
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
@@ -104,13 +104,10 @@ def _results(tx: Reading, starts: Sequence[Thing]) -> list[Edge]:
 
 def holdings(tx: Reading, ids: Iterable[str]) -> dict[str, Holding]:
     """Return owner and standing instruction (the newest version) of each licence that exists among `ids`."""
-    owners: list[Row[tuple[str, str, str, int]]] = []
+    owners: list[tuple[str, str, str, int]] = []
     for chunk in chunks(ids):
-        owners += tx.execute(
-            select(licences.c.id, licences.c.department, licences.c.type, licences.c.major).where(
-                licences.c.id.in_(chunk)
-            )
-        ).all()
+        query = select(licences.c.id, licences.c.department, licences.c.type, licences.c.major)
+        owners += [(row[0], row[1], row[2], row[3]) for row in tx.execute(query.where(licences.c.id.in_(chunk)))]
     instructions = _instructions(tx, {row[1] for row in owners})
     return {row[0]: Holding(row[1], instructions.get((row[1], row[2], row[3]))) for row in owners}
 
@@ -190,18 +187,18 @@ def _fallen_targets(tx: Reading, submissions: set[str], lone: set[str]) -> set[T
     marked: set[Thing] = set()
     for kind, ids in (("submission", submissions), ("material", lone | set(inside))):
         for chunk in chunks(ids):
-            upheld = select(flag_targets.c.id).join(fraud_flags, fraud_flags.c.id == flag_targets.c.flag)
-            frozen = select(freeze_targets.c.id).join(freezes, freezes.c.id == freeze_targets.c.freeze)
-            marked |= {
-                Thing(kind, each)
-                for query in (
-                    upheld.where(flag_targets.c.kind == kind, flag_targets.c.id.in_(chunk), fraud_flags.c.state == "upheld"),
-                    frozen.where(
-                        freeze_targets.c.kind == kind, freeze_targets.c.id.in_(chunk), freezes.c.ended_idx.is_(None)
-                    ),
-                )
-                for each in tx.execute(query).scalars()
-            }
+            upheld = (
+                select(flag_targets.c.id)
+                .join(fraud_flags, fraud_flags.c.id == flag_targets.c.flag)
+                .where(fraud_flags.c.state == "upheld", flag_targets.c.kind == kind, flag_targets.c.id.in_(chunk))
+            )
+            frozen = (
+                select(freeze_targets.c.id)
+                .join(freezes, freezes.c.id == freeze_targets.c.freeze)
+                .where(freezes.c.ended_idx.is_(None), freeze_targets.c.kind == kind, freeze_targets.c.id.in_(chunk))
+            )
+            for query in (upheld, frozen):
+                marked |= {Thing(kind, each) for each in tx.execute(query).scalars()}
     return marked | {Thing("submission", inside[t.id]) for t in marked if t.kind == "material" and t.id in inside}
 
 

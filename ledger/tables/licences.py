@@ -90,6 +90,7 @@ lineage = Table(
     Column("basis", String(13), primary_key=True, comment="identity, qualification or evidence"),
     Column("idx", BigInteger, nullable=False),
     Index("ix_lineage_parent", "parent_kind", "parent_id"),
+    Index("ix_lineage_idx", "idx"),
     info=PROJECTION,
 )
 

@@ -50,6 +50,7 @@ submission_results = Table(
     Column("licence", String(22), primary_key=True),
     Column("idx", BigInteger, nullable=False),
     Index("ix_submission_results_licence", "licence"),
+    Index("ix_submission_results_idx", "idx"),
     info=PROJECTION,
 )
 
