@@ -1,0 +1,64 @@
+# Every target runs from a fresh checkout: it makes .venv, installs what it needs by hash, and does its work.
+# Needs Python 3.11 or later, git, make and a package registry. PYTHON=... picks an interpreter.
+
+.DEFAULT_GOAL := help
+BIN = .venv/bin
+# Two workers: the suite starts a PostgreSQL for each.
+WORKERS ?= 2
+# More for pytest: make test ARGS="-k receipt -x"
+ARGS ?=
+
+.PHONY: help
+help: ## Say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: service-env ## Run the main job once on example data; artefacts in var/demo/
+	$(BIN)/elicence demo
+
+.PHONY: serve
+serve: service-env ## Serve one region with example data on 127.0.0.1:8000
+	$(BIN)/elicence serve --example
+
+.PHONY: test
+test: dev-env ## Run the tests on SQLite and PostgreSQL (both come along)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(ARGS)
+
+.PHONY: test-long
+test-long: dev-env ## Run the tests that take minutes: kills, large cascades, clean installs
+	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+.PHONY: interop
+interop: dev-env ## Let other people's programs judge what this one makes
+	$(BIN)/python -m pytest -m interop $(ARGS)
+
+.PHONY: bench
+bench: dev-env ## Measure, short profile; table and var/bench.json
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lint
+lint: dev-env ## Check style, types, import contracts and house rules
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_tidy.py
+
+.PHONY: docs
+docs: dev-env ## Write docs/openapi.json again and run the documents' examples
+	$(BIN)/python -m api.openapi docs/openapi.json
+	$(BIN)/python -m pytest -q tests/docs
+
+.PHONY: lock
+lock: dev-env ## Write requirements/*.txt again from pyproject.toml (ARGS=--upgrade for newer versions)
+	.ci/lock $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what make made: .venv, var and caches
+	rm -rf .venv var dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: service-env dev-env
+service-env:
+	@.ci/prepare service
+
+dev-env:
+	@.ci/prepare dev
