@@ -131,8 +131,15 @@ class Tokens:
         """Return a token for `client` of `department` with `scopes`; `more` are plain string claims."""
         now = int(at.timestamp())
         claims = {
-            "iss": self._issuer, "aud": self._issuer, "sub": client, "dep": department, "scope": " ".join(sorted(scopes)),
-            "iat": now, "exp": now + self._life_s, "jti": secrets.token_urlsafe(9), **more,
+            "iss": self._issuer,
+            "aud": self._issuer,
+            "sub": client,
+            "dep": department,
+            "scope": " ".join(sorted(scopes)),
+            "iat": now,
+            "exp": now + self._life_s,
+            "jti": secrets.token_urlsafe(9),
+            **more,
         }
         return jwt.encode(claims, self._secret, algorithm="HS256", headers={"typ": "at+jwt"})
 
@@ -167,7 +174,11 @@ class Tokens:
             raise Refusal(Code.TOKEN_OTHER_REGION)
         try:
             claims = jwt.decode(
-                token, self._secret, algorithms=["HS256"], audience=self._issuer, issuer=self._issuer,
+                token,
+                self._secret,
+                algorithms=["HS256"],
+                audience=self._issuer,
+                issuer=self._issuer,
                 options={"verify_exp": False, "require": ["exp", "iat", "sub", "dep", "scope"]},
             )
         except jwt.PyJWTError:

@@ -45,7 +45,12 @@ class Face:
     orientation: Literal["portrait", "landscape"] = "landscape"
     colour: str = "#8a1c1c"
     labels: dict[str, str] = field(
-        default_factory=lambda: {"number": "证照编号", "issuer": "发证机关", "issued": "发证日期", "identifier": "证照标识"}
+        default_factory=lambda: {
+            "number": "证照编号",
+            "issuer": "发证机关",
+            "issued": "发证日期",
+            "identifier": "证照标识",
+        }
     )
 
 

@@ -73,6 +73,7 @@ def page_file(name: Annotated[str, Path(max_length=64)]) -> Response:
     if name not in FILES:
         return Response(status_code=404)
     return Response(
-        _read(name), media_type=FILES[name],
+        _read(name),
+        media_type=FILES[name],
         headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"},
     )

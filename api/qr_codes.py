@@ -30,7 +30,9 @@ def symbol(text: str, level: Level) -> "qrcode.QRCode[SvgPathImage]":
     """
     code: qrcode.QRCode[SvgPathImage] = qrcode.QRCode(
         error_correction=ERROR_CORRECT_Q if level == "print" else ERROR_CORRECT_M,
-        border=QUIET_ZONE, image_factory=SvgPathImage, box_size=10,
+        border=QUIET_ZONE,
+        image_factory=SvgPathImage,
+        box_size=10,
     )
     for part in _segments(text):
         mode = MODE_ALPHA_NUM if _ALPHANUMERIC.fullmatch(part) else MODE_8BIT_BYTE

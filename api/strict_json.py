@@ -35,8 +35,9 @@ def parse(body: bytes, *, limit: int) -> Any:
         raise Refusal(Code.BODY_NOT_UTF8, position=error.start) from None
     _refuse_deep(text)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant,
-                           parse_int=_integer)
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant, parse_int=_integer
+        )
     except json.JSONDecodeError as error:
         raise Refusal(Code.BODY_NOT_JSON, line=error.lineno, column=error.colno) from None
     except RecursionError:

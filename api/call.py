@@ -1,0 +1,136 @@
+"""One call: who makes it, in which language, under which key. Dependencies of the routes, all `async` so that none of
+them costs a thread."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+import orjson
+from cachetools import TTLCache
+from fastapi import Depends, Header, Request
+
+from api.auth import CHECK_LIFE_S, Tokens, actor_of
+from api.problems import Language, language_of
+from ledger import clients
+from ledger.actors import Actor
+from ledger.errors import Code, Refusal
+from ledger.region import Region
+
+OFFICER_SCOPES = frozenset({"issue", "window", "supervise"})
+"""Scopes under which somebody at a desk acts, so that the call has to name the officer (protocol rule 31)."""
+MAX_KEY_CHARACTERS = 128
+MAX_OPERATOR_CHARACTERS = 64
+
+
+class Callers:
+    """Turns access tokens into actors; remembers clients for a minute."""
+
+    def __init__(self, region: Region, tokens: Tokens) -> None:
+        self._region = region
+        self._tokens = tokens
+        self._clients: TTLCache[str, clients.Client] = TTLCache(maxsize=10_000, ttl=CHECK_LIFE_S)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens of this region."""
+        return self._tokens
+
+    def drop(self) -> None:
+        """Forget what was remembered, as a change of client or grant demands."""
+        self._clients.clear()
+        self._tokens.drop()
+
+    async def client(self, client_id: str) -> clients.Client:
+        """Return the client in good standing called `client_id`.
+
+        Raises `Refusal` `client.unknown` or `client.disabled`.
+        """
+        known = self._clients.get(client_id)
+        if known is None:
+            known = await self._region.database.read(lambda tx: clients.get(tx, client_id))
+            self._clients[client_id] = known
+        if known.disabled:
+            raise Refusal(Code.CLIENT_DISABLED)
+        return known
+
+    async def actor(self, authorization: str | None, operator: str | None) -> Actor:
+        """Return the actor behind an `Authorization` header.
+
+        Raises `Refusal` with a `token.*` or `client.*` code.
+        """
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Refusal(Code.TOKEN_MISSING)
+        claims = self._tokens.check(token.strip(), self._region.clock.now())
+        return actor_of(claims, await self.client(claims["sub"]), operator)
+
+
+async def region_of(request: Request) -> Region:
+    """Return the region this service runs."""
+    region: Region = request.app.state.region
+    return region
+
+
+async def language(request: Request) -> Language:
+    """Return the caller's language."""
+    return language_of(request.headers.get("accept-language"))
+
+
+def allowed(*scopes: str) -> Callable[..., Awaitable[Actor]]:
+    """Return a dependency that gives the actor if its token has one of `scopes`.
+
+    Raises `Refusal` `scope.exceeded`, or `operator.missing` where an officer has to be named.
+    """
+
+    async def actor(
+        request: Request,
+        authorization: Annotated[str | None, Header()] = None,
+        elicence_operator: Annotated[str | None, Header(max_length=3 * 3 * MAX_OPERATOR_CHARACTERS)] = None,
+    ) -> Actor:
+        callers: Callers = request.app.state.callers
+        # Header values are ASCII; an officer's number or name may be percent-encoded UTF-8.
+        operator = unquote(elicence_operator).strip()[:MAX_OPERATOR_CHARACTERS] if elicence_operator else None
+        caller = await callers.actor(authorization, operator or None)
+        used = [scope for scope in scopes if caller.may(scope)]
+        if not used:
+            raise Refusal(Code.SCOPE_EXCEEDED, needs=list(scopes))
+        if caller.operator is None and used[0] in OFFICER_SCOPES:
+            raise Refusal(Code.OPERATOR_MISSING)
+        return caller
+
+    return actor
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An `Idempotency-Key` with the canonical body it stands for; `endpoint` keeps keys of different calls apart."""
+
+    endpoint: str
+    value: str
+    body: bytes
+
+
+async def idempotency(
+    request: Request, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
+) -> Key:
+    """Return the call's idempotency key and canonical body.
+
+    Raises `Refusal` `idempotency.missing`.
+    """
+    if not idempotency_key:
+        raise Refusal(Code.IDEMPOTENCY_MISSING)
+    body: Any = await request.json() if await request.body() else None
+    # The path with its ids is part of what the key stands for: the same key on another licence is another body.
+    canonical = orjson.dumps([request.url.path, body], option=orjson.OPT_SORT_KEYS)
+    route = request.scope["route"]
+    return Key(f"{request.method} {route.path}", idempotency_key, canonical)
+
+
+RegionNow = Annotated[Region, Depends(region_of)]
+Tongue = Annotated[Language, Depends(language)]
+Idempotency = Annotated[Key, Depends(idempotency)]
+Issuer = Annotated[Actor, Depends(allowed("issue"))]
+Window = Annotated[Actor, Depends(allowed("window"))]
+Supervisor = Annotated[Actor, Depends(allowed("supervise"))]
+Operator = Annotated[Actor, Depends(allowed("operate"))]

@@ -1,0 +1,43 @@
+"""Is it alive, is it ready, how is it doing: answers that tell the truth."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from api import metrics
+from api.call import RegionNow
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz", summary="Is the process alive")
+async def healthz() -> dict[str, str]:
+    """Return at once while the process serves at all."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Can it do its work", responses={503: {"description": "Not ready; `checks` says why."}})
+async def readyz(region: RegionNow) -> Response:
+    """Return 200 when every part this service needs works now, 503 with the parts that do not otherwise."""
+    checks = await region.readiness()
+    ready = all(each["ready"] for each in checks.values())
+    return Response(
+        orjson.dumps({"ready": ready, "checks": checks}), 200 if ready else 503, media_type="application/json",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+async def prometheus(request: Request, region: RegionNow) -> Response:
+    """Return the metrics of this process in Prometheus' text format."""
+    held: metrics.Metrics = request.app.state.metrics
+    figures: dict[str, Any] = await region.figures()
+    held.queue.set(figures["queue"])
+    held.size.set(figures["size"])
+    held.published.set(figures["published"])
+    held.checkpoint_age.set(figures["checkpoint_age_s"])
+    held.status_age.set(figures["status_age_s"])
+    # Collecting takes a lock and some milliseconds when there are many routes.
+    return Response(await asyncio.to_thread(held.text), media_type=metrics.MEDIA_TYPE)

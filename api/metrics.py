@@ -1,0 +1,44 @@
+"""What Prometheus sees: rates, sizes and ages; labels from closed sets only, so nobody can make them grow."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one service process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "elicence_requests_total",
+            "Answers by route pattern and status.",
+            ["route", "method", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "elicence_request_seconds",
+            "Time from the request's head to the answer's end.",
+            ["route"],
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+            registry=self.registry,
+        )
+        self.refusals = Counter("elicence_refusals_total", "Refusals by code.", ["code"], registry=self.registry)
+        self.verdicts = Counter("elicence_verdicts_total", "Verdicts by outcome.", ["outcome"], registry=self.registry)
+        self.queue = Gauge("elicence_writer_queue", "Proposals waiting for the writer.", registry=self.registry)
+        self.size = Gauge("elicence_log_size", "Entries committed, as this process last saw.", registry=self.registry)
+        self.published = Gauge(
+            "elicence_log_published_size", "Entries under a published checkpoint.", registry=self.registry
+        )
+        self.checkpoint_age = Gauge(
+            "elicence_checkpoint_age_seconds", "Time since the last checkpoint was published.", registry=self.registry
+        )
+        self.status_age = Gauge(
+            "elicence_status_list_age_seconds", "Age of the oldest published status list.", registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,82 @@
+"""From exceptions to answers: the handlers that every route shares."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api import problems
+from api.metrics import Metrics
+from ledger.errors import Code, Refusal
+
+_BY_STATUS = {404: Code.PATH_UNKNOWN, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE, 415: Code.BODY_MEDIA_TYPE}
+
+
+class Refused(Exception):
+    """Several refusals about one body; the first gives the problem its type."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        self.refusals = refusals
+        super().__init__(*refusals)
+
+
+def install(app: FastAPI, metrics: Metrics) -> None:
+    """Give `app` an answer for every exception a route can end in."""
+
+    def answer(request: Request, refusals: Sequence[Refusal]) -> Response:
+        metrics.refusals.labels(str(refusals[0].code)).inc()
+        return respond(request, refusals)
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return answer(request, error.refusals if isinstance(error, Refused) else [error])  # type: ignore[list-item]
+
+    async def not_http(request: Request, error: Exception) -> Response:
+        cause = error.__cause__
+        if isinstance(cause, Refusal):  # the framework wraps whatever reading a body raises
+            return answer(request, [cause])
+        status = getattr(error, "status_code", 500)
+        return answer(request, [Refusal(_BY_STATUS.get(status, Code.BODY_INVALID if status < 500 else Code.INTERNAL))])
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        found = error.errors() if isinstance(error, RequestValidationError) else []
+        return answer(request, [_finding(each) for each in found[:50]] or [Refusal(Code.BODY_INVALID)])
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        structlog.get_logger().error(
+            "unexpected", exc_info=error, route=getattr(request.scope.get("route"), "path", None)
+        )
+        return answer(request, [Refusal(Code.INTERNAL)])
+
+    app.add_exception_handler(Refusal, refused)
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(HTTPException, not_http)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def respond(request: Request, refusals: Sequence[Refusal]) -> Response:
+    """Return the problem answer for `refusals` in the caller's language (RFC 9457)."""
+    language = problems.language_of(request.headers.get("accept-language"))
+    base = request.app.state.settings.base_url
+    one = problems.problem(refusals[0], language, base)
+    document = one if len(refusals) == 1 else problems.many(refusals, language, base)
+    headers = {"Content-Language": "zh-CN" if language == "zh" else "en", "Cache-Control": "no-store"}
+    if document["status"] == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if document["status"] == 503:
+        headers["Retry-After"] = str(max(1, round(refusals[0].facts.get("retry_after", 1))))
+    return Response(problems.encode(document), document["status"], headers, problems.MEDIA_TYPE)
+
+
+def _finding(error: Any) -> Refusal:
+    """Return one finding of the framework's validation as a refusal with a JSON Pointer (RFC 6901)."""
+    place, *rest = error["loc"]
+    if place == "header" and rest and str(rest[0]).lower() == "idempotency-key":
+        return Refusal(Code.IDEMPOTENCY_MISSING)
+    parts = [str(part).replace("~", "~0").replace("/", "~1") for part in rest]
+    pointer = "".join(f"/{part}" for part in parts) if place == "body" else f"#{place}/{'/'.join(parts)}"
+    # The framework's message may quote the input, so only its kind is passed on.
+    return Refusal(Code.BODY_INVALID, pointer, rule=str(error["type"]))
