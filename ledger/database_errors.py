@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlalchemy import Table, UniqueConstraint
+from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -43,12 +43,11 @@ def refusal_of(error: DBAPIError | PoolTimeout) -> Refusal | None:
         return Refusal(Code.STORAGE_FULL, retry_after=60)
     if isinstance(error, IntegrityError):
         return Refusal(_taken(error))
-    away = error.connection_invalidated or (state is not None and _POSTGRES_AWAY.fullmatch(state))
+    away = error.connection_invalidated or (state is not None and _POSTGRES_AWAY.fullmatch(state) is not None)
     if not away and isinstance(error, OperationalError):
-        # psycopg gives no state when it never reached the server
-        away = any(words in message for words in _SQLITE_AWAY) or (
-            state is None and "sqlite" not in type(error.orig).__module__
-        )
+        # psycopg gives no state when it never reached the server; SQLite never gives one
+        ours = "sqlite" in type(error.orig).__module__
+        away = any(words in message for words in _SQLITE_AWAY) if ours else state is None
     return Refusal(Code.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_S) if away else None
 
 
@@ -62,23 +61,22 @@ def _taken(error: IntegrityError) -> Code:
     return _declared_by_columns().get(", ".join(sorted(columns.split(", "))), Code.CONFLICT)
 
 
-def _declared() -> list[tuple[Table, str, list[str], Code]]:
+def _declared() -> list[tuple[str, list[str], Code]]:
+    """List the rules that name a refusal: their name, their columns as SQLite prints them, the refusal."""
     found = []
     for table in metadata.tables.values():
         unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
-        for rule in (table.primary_key, *unique, *table.indexes):
+        rules: list[PrimaryKeyConstraint | UniqueConstraint | Index] = [table.primary_key, *unique, *table.indexes]
+        for rule in rules:
             code = rule.info.get("refusal")
             if code is not None:
-                found.append((table, str(rule.name), [column.name for column in rule.columns], code))
+                found.append((str(rule.name), sorted(f"{table.name}.{column.name}" for column in rule.columns), code))
     return found
 
 
 def _declared_by_name() -> dict[str, Code]:
-    return {name: code for _, name, _, code in _declared()}
+    return {name: code for name, _, code in _declared()}
 
 
 def _declared_by_columns() -> dict[str, Code]:
-    return {
-        ", ".join(sorted(f"{table.name}.{column}" for column in columns)): code
-        for table, _, columns, code in _declared()
-    }
+    return {", ".join(columns): code for _, columns, code in _declared()}

@@ -1,4 +1,4 @@
-"""How connections to SQLite and PostgreSQL are set up: what makes an acknowledged write durable, and who may wait how long."""
+"""How connections to SQLite and PostgreSQL are set up: what makes a write durable, and who may wait how long."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POSTGRES_CONNECT = {
 
 
 def sqlite_engine(url: URL, *, write: bool) -> Engine:
-    """Make an engine for a SQLite file: WAL, every commit synced, readers unable to write, writers locked from the start."""
+    """Make an engine for a SQLite file: WAL, every commit synced, readers cannot write, writers lock at once."""
     engine = create_engine(
         url,
         connect_args={"check_same_thread": False, "timeout": _SQLITE_BUSY_S},

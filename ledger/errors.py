@@ -3,8 +3,8 @@
     Exception
     └── Refusal      an expected no; its `code` is stable and the caller can act on it
 
-There is one class on purpose: callers never choose by class, they pass the refusal on. `api.problems` has one row a code
-(status, title and next step in two languages) and a test demands that no code lacks its row. No HTTP here.
+There is one class on purpose: callers never choose by class, they pass the refusal on. `api.problems` has one row a
+code (status, title and next step in two languages) and a test demands that no code lacks its row. No HTTP here.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method.not_allowed"
     IDEMPOTENCY_MISSING = "idempotency.missing"
     OPERATOR_MISSING = "operator.missing"
+    INTERNAL = "internal"
 
     # callers
     ASSERTION_MALFORMED = "assertion.malformed"
@@ -48,8 +49,11 @@ class Code(StrEnum):
     TOKEN_EXPIRED = "token.expired"  # noqa: S105 - a reason, not a password
     TOKEN_OTHER_REGION = "token.other_region"  # noqa: S105 - a reason, not a password
     GRANT_TYPE_UNSUPPORTED = "grant_type.unsupported"
+    CLIENT_UNKNOWN = "client.unknown"
+    CLIENT_DISABLED = "client.disabled"
     SCOPE_UNKNOWN = "scope.unknown"
     SCOPE_EXCEEDED = "scope.exceeded"
+    SUBJECT_UNKNOWN = "subject.unknown"
 
     # the writer and its storage
     WRITER_BUSY = "writer.busy"

@@ -1,8 +1,9 @@
 """What happened: an event is one entry of the log together with its opened record, and projectors turn it into rows.
 
-The same projectors run in the writer (inside the committing transaction) and in `rebuild`. They see whole batches, but where
-one batch ends and the next begins differs between the two, and `sealed` entries are shuffled inside their batch; so a
-projector must give the same rows however the events are sliced, and relies on order only among events of one thing.
+The same projectors run in the writer (inside the committing transaction) and in `rebuild`. They see whole batches, but
+where one batch ends and the next begins differs between the two, and `sealed` entries are shuffled inside their
+batch; so a projector must give the same rows however the events are sliced, and relies on order only among events of
+one thing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class SubjectPart:
 class Draft:
     """An event that is signed but has no place in the log yet.
 
-    `statement` is the compact JWS whose payload is `facts`; it becomes part 0 of the record. `facts` names the `thing` the
-    event is about and its number `n` among that thing's events (from 0), `ref` (16 bytes) is the public trace of the two.
+    `statement` is the compact JWS whose payload is `facts`; it becomes part 0 of the record. `facts` names the `thing`
+    the event is about and its number `n` among that thing's events (from 0); `ref` (16 bytes) is their public trace.
     `salt_d`, `jws_digest` and `code_digest` (32 bytes each) commit to the licence document and its static code.
     """
 

@@ -1,7 +1,7 @@
 """What is asked of the writer, and what it answers.
 
-A proposal is prepared and signed outside the lock, from a state that may have moved on since. Everything it relies on is
-therefore stated, and checked again under the head lock: conditions, the catalogue it was authorised by, and its
+A proposal is prepared and signed outside the lock, from a state that may have moved on since. Everything it relies on
+is therefore stated, and checked again under the head lock: conditions, the catalogue it was authorised by, and its
 idempotency key.
 """
 
@@ -46,7 +46,7 @@ class EventCount:
         """Compare with `thing_events`, in one query."""
         things = {condition.thing for condition in conditions}
         counted = select(thing_events.c.thing, func.count()).where(thing_events.c.thing.in_(things))
-        counts = {thing: count for thing, count in tx.execute(counted.group_by(thing_events.c.thing))}
+        counts = {row[0]: row[1] for row in tx.execute(counted.group_by(thing_events.c.thing))}
         return {each: Refusal(Code.STALE) for each in conditions if counts.get(each.thing, 0) != each.n}
 
 
@@ -70,8 +70,8 @@ class Proposal:
     `touches` and `reads` name things (any text): two proposals where one touches what the other touches or reads never
     share a batch, so conditions see each other's effects. `catalogue` is the catalogue index `authorise` was last run
     against; when the catalogue has moved on the writer runs `authorise` again with the newer one. `slots` are the
-    status slots the entries use, as (list number, index). `answer` is stored (sealed) with the idempotency key where the
-    answer cannot be rebuilt from the record.
+    status slots the entries use, as (list number, index). `answer` is stored (sealed) with the idempotency key where
+    it cannot be rebuilt from the record.
     """
 
     drafts: list[Draft]
@@ -87,7 +87,7 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The entries have their place for ever: `indexes` in the order of the drafts, `first` the lowest, `at` their time."""
+    """The entries have their place for ever: `indexes` in the order of the drafts, `first` the lowest."""
 
     first: int
     indexes: tuple[int, ...]
@@ -116,7 +116,7 @@ _T = TypeVar("_T")
 
 
 async def retrying(attempt: Callable[[], Awaitable[_T]]) -> _T:
-    """Prepare and append again, up to five times, as long as the answer is `stale`: somebody else was a little faster."""
+    """Prepare and append again, up to five times, while the answer is `stale`: somebody else was faster."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return await attempt()

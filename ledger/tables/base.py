@@ -45,7 +45,7 @@ class Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
         """Store an aware datetime; fractions of a second are cut."""
         if value is None:
             return None
@@ -53,6 +53,6 @@ class Instant(TypeDecorator[datetime]):
             raise ValueError("an instant needs an aware datetime")
         return int(value.timestamp())
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Read back an aware datetime in UTC."""
         return None if value is None else datetime.fromtimestamp(value, UTC)
