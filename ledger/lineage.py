@@ -17,7 +17,7 @@ from sqlalchemy import CTE, and_, literal, select, union, union_all
 
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
-from ledger.tables.catalogue import standing_instructions
+from ledger.tables.catalogue import licence_types, standing_instructions
 from ledger.tables.fraud import flag_targets, fraud_flags, freeze_targets, freezes
 from ledger.tables.licences import causes, licences, lineage
 from ledger.tables.submissions import materials, submission_results
@@ -103,13 +103,31 @@ def _results(tx: Reading, starts: Sequence[Thing]) -> list[Edge]:
 
 
 def holdings(tx: Reading, ids: Iterable[str]) -> dict[str, Holding]:
-    """Return owner and standing instruction (the newest version) of each licence that exists among `ids`."""
+    """Return owner, standing instruction and type table (newest versions) of each licence that exists among `ids`."""
     owners: list[tuple[str, str, str, int]] = []
     for chunk in chunks(ids):
         query = select(licences.c.id, licences.c.department, licences.c.type, licences.c.major)
         owners += [(row[0], row[1], row[2], row[3]) for row in tx.execute(query.where(licences.c.id.in_(chunk)))]
     instructions = _instructions(tx, {row[1] for row in owners})
-    return {row[0]: Holding(row[1], instructions.get((row[1], row[2], row[3]))) for row in owners}
+    tables = _tightenings(tx, {row[2] for row in owners})
+    return {
+        licence: Holding(department, instructions.get((department, code, major)), tables.get((code, major), {}))
+        for licence, department, code, major in owners
+    }
+
+
+def _tightenings(tx: Reading, codes: Iterable[str]) -> dict[tuple[str, int], dict[str, Effect]]:
+    """The effect-of-fraud table of each licence type, from the newest minor of each major."""
+    newest: dict[tuple[str, int], dict[str, Effect]] = {}
+    for chunk in chunks(codes):
+        rows = tx.execute(
+            select(licence_types.c.code, licence_types.c.major, licence_types.c.definition)
+            .where(licence_types.c.code.in_(chunk))
+            .order_by(licence_types.c.minor)
+        )
+        for code, major, definition in rows:
+            newest[code, major] = _effects(json.loads(definition)["effect_of_fraud"])
+    return newest
 
 
 def _instructions(tx: Reading, departments: Iterable[str]) -> dict[tuple[str, str, int], Instruction]:
@@ -122,9 +140,12 @@ def _instructions(tx: Reading, departments: Iterable[str]) -> dict[tuple[str, st
             .order_by(table.c.version)
         )
         for department, code, major, version, effects in rows:
-            parsed = {basis: Effect.parse(word) for basis, word in json.loads(effects).items()}
-            newest[department, code, major] = Instruction(str(version), parsed)
+            newest[department, code, major] = Instruction(str(version), _effects(json.loads(effects)))
     return newest
+
+
+def _effects(table: dict[str, str]) -> dict[str, Effect]:
+    return {basis: Effect.parse(word) for basis, word in table.items()}
 
 
 def newest_edge(tx: Reading, size: int, things: frozenset[Thing]) -> bool:

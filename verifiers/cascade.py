@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -78,7 +78,8 @@ class Instruction:
     """A department's signed standing instruction for one licence type: `effects` per basis, and its `version`.
 
     It can only narrow what a basis allows, never widen it. The key `direct` speaks of a licence that is itself the
-    target of another department's decision; a basis that is not named keeps its default.
+    target of another department's decision (without it, the word on `identity` counts); a basis that is not named
+    keeps its default.
     """
 
     version: str
@@ -87,10 +88,14 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Whose licence it is (`department`, a USCC) and the standing instruction that covers it, if there is one."""
+    """Whose licence it is (`department`, a USCC) and the standing instruction that covers it, if there is one.
+
+    `tightening` is the licence type's own effect-of-fraud table: like an instruction it can only narrow.
+    """
 
     department: str
     instruction: Instruction | None
+    tightening: Mapping[str, Effect] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,7 @@ def _allowed(
     child: Thing, basis: str, holdings: Mapping[str, Holding], decided_by: str, spared: Collection[str]
 ) -> Effect:
     """What may reach `child` by an edge: what its basis allows, narrowed by the owner's instruction or its absence."""
-    by_basis = BASIS_ALLOWS.get(basis, Effect.REVOKED)
+    by_basis = BASIS_ALLOWS.get(basis, Effect.REVOKED)  # `direct`: a target itself
     if child.kind != "licence":
         return by_basis
     if child.id in spared:
@@ -187,9 +192,16 @@ def _allowed(
         raise ValueError(f"no holding for licence {child.id!r}")
     if holding.department == decided_by and basis == "direct":
         return by_basis
+    by_basis = min(by_basis, _named(holding.tightening, basis, by_basis))
     if holding.instruction is not None:
-        return min(by_basis, holding.instruction.effects.get(basis, by_basis))
+        return min(by_basis, _named(holding.instruction.effects, basis, by_basis))
     return by_basis if holding.department == decided_by else min(by_basis, Effect.SUSPENDED)
+
+
+def _named(table: Mapping[str, Effect], basis: str, default: Effect) -> Effect:
+    if basis == "direct" and basis not in table:
+        return table.get("identity", default)
+    return table.get(basis, default)
 
 
 def _keep_least(layer: dict[Thing, Edge | None], edge: Edge) -> None:

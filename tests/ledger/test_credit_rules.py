@@ -1,5 +1,6 @@
 """Periods of credit records under each regime, and what a check makes of them."""
 
+import itertools
 from datetime import date, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ def record(record_class: RecordClass, decided: date, **more: object) -> Standing
 
 def test_regimes_follow_each_other_without_gap_or_overlap() -> None:
     """Every day since the first rule has exactly one."""
-    for earlier, later in zip(RULES, RULES[1:], strict=False):
+    for earlier, later in itertools.pairwise(RULES):
         assert earlier.until_on == later.from_on - timedelta(days=1)
     assert RULES[-1].until_on is None
     assert rule_on(RULES[0].from_on - timedelta(days=1)) is None

@@ -48,8 +48,11 @@ def slow_effects(
         holding = holdings[child.id]
         if basis == "direct" and holding.department == by:
             return default
+        for table in (holding.tightening, holding.instruction.effects if holding.instruction else {}):
+            names = ["direct", "identity"] if basis == "direct" else [basis]
+            default = min(default, next((table[name] for name in names if name in table), default))
         if holding.instruction:
-            return min(default, holding.instruction.effects.get(basis, default))
+            return default
         return default if holding.department == by else min(default, Effect.SUSPENDED)
 
     things = {thing for edge in edges for thing in edge[:2]} | set(targets)
@@ -68,14 +71,8 @@ def slow_effects(
         effects = following
 
 
-instructions = st.one_of(
-    st.none(),
-    st.builds(
-        Instruction,
-        version=st.just("1"),
-        effects=st.dictionaries(st.sampled_from([*BASIS_ALLOWS, "direct"]), st.sampled_from(list(Effect)), max_size=4),
-    ),
-)
+tightenings = st.dictionaries(st.sampled_from([*BASIS_ALLOWS, "direct"]), st.sampled_from(list(Effect)), max_size=4)
+instructions = st.one_of(st.none(), st.builds(Instruction, version=st.just("1"), effects=tightenings))
 
 
 @st.composite
@@ -89,7 +86,9 @@ def worlds(draw: st.DrawFn) -> World:
             max_size=25,
         )
     )
-    holdings = {name: Holding(draw(st.sampled_from([OURS, THEIRS])), draw(instructions)) for name in names}
+    holdings = {
+        name: Holding(draw(st.sampled_from([OURS, THEIRS])), draw(instructions), draw(tightenings)) for name in names
+    }
     targets = draw(st.lists(st.sampled_from(things), min_size=1, max_size=3, unique=True))
     return targets, edges, holdings, set(draw(st.lists(st.sampled_from(names), max_size=2)))
 
