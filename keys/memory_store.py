@@ -19,7 +19,9 @@ class MemoryKeyStore:
 
     def __init__(self) -> None:
         """An empty store."""
-        warnings.warn("keys are held in memory only", DevelopmentKeyWarning, stacklevel=2)
+        warnings.warn(
+            "for development only: keys are held in memory and lost at exit", DevelopmentKeyWarning, stacklevel=2
+        )
         self._entries: register.Entries = ()
         self._private: dict[str, PrivateKey] = {}
         self._secrets: dict[str, bytes] = {}
