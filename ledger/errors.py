@@ -119,6 +119,78 @@ class Code(StrEnum):
     # keys
     KEY_UNKNOWN = "key.unknown"
 
+    # departments, keys, grants
+    DEPARTMENT_UNKNOWN = "department.unknown"
+    DEPARTMENT_EXISTS = "department.exists"
+    DEPARTMENT_CLOSED = "department.closed"
+    DEPARTMENT_INVALID = "department.invalid"
+    KEY_RETIRED = "key.retired"
+    KEY_CERTIFICATE = "key.certificate"
+    GRANT_UNKNOWN = "grant.unknown"
+    GRANT_INVALID = "grant.invalid"
+    GRANT_EXCEEDED = "grant.exceeded"
+
+    # licence types and matters
+    TYPE_UNKNOWN = "type.unknown"
+    TYPE_MALFORMED = "type.malformed"
+    TYPE_EXISTS = "type.exists"
+    TYPE_INCOMPATIBLE = "type.incompatible"
+    MATTER_UNKNOWN = "matter.unknown"
+    MATTER_INVALID = "matter.invalid"
+    MATTER_EXISTS = "matter.exists"
+    CLIENT_INVALID = "client.invalid"
+    CLIENT_EXISTS = "client.exists"
+
+    # licences
+    REQUEST_MEMBER_MISSING = "request.member_missing"
+    REQUEST_MEMBER_UNKNOWN = "request.member_unknown"
+    REQUEST_MEMBER_INVALID = "request.member_invalid"
+    LICENCE_UNKNOWN = "licence.unknown"
+    LICENCE_OTHER_DEPARTMENT = "licence.other_department"
+    LICENCE_STATE = "licence.state"
+    LICENCE_ERASED = "licence.erased"
+    FIELD_MISSING = "field.missing"
+    FIELD_UNKNOWN = "field.unknown"
+    FIELD_INVALID = "field.invalid"
+    HOLDER_COUNT = "holder.count"
+    HOLDER_KIND = "holder.kind"
+    HOLDER_ID_TYPE = "holder.id_type"
+    HOLDER_NUMBER = "holder.number"
+    HOLDER_REPEATED = "holder.repeated"
+    OBJECT_INVALID = "object.invalid"
+    NUMBER_INVALID = "number.invalid"
+    NUMBER_TAKEN = "number.taken"
+    VALIDITY_REVERSED = "validity.reversed"
+    VALIDITY_RULE = "validity.rule"
+    AREA_INVALID = "area.invalid"
+    BASIS_UNKNOWN = "basis.unknown"
+    BASIS_CYCLE = "basis.cycle"
+    BASIS_STATE = "basis.state"
+
+    # acts and versions
+    ACT_INVALID = "act.invalid"
+    ACT_DATES = "act.dates"
+    ACT_NOTHING_OPEN = "act.nothing_open"
+    VERSION_LIMIT = "version.limit"
+
+    # import
+    IMPORT_INVALID = "import.invalid"
+    IMPORT_DUPLICATE = "import.duplicate"
+    IMPORT_NUMBER = "import.number"
+
+    # submissions and seals
+    SUBMISSION_UNKNOWN = "submission.unknown"
+    SUBMISSION_INVALID = "submission.invalid"
+    SUBMISSION_DECIDED = "submission.decided"
+    SUBMISSION_OTHER_DEPARTMENT = "submission.other_department"
+    SUBMISSION_RESULT = "submission.result"
+    MATERIAL_UNKNOWN = "material.unknown"
+    SEAL_UNKNOWN = "seal.unknown"
+    SEAL_INVALID = "seal.invalid"
+    SEAL_EXISTS = "seal.exists"
+    SEAL_STATE = "seal.state"
+    PURPOSE_MISSING = "purpose.missing"
+
     # records
     RECORD_UNKNOWN = "record.unknown"
     RECORD_ERASED = "record.erased"
