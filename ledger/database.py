@@ -27,7 +27,6 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
-    make_url,
     text,
 )
 from sqlalchemy.exc import DBAPIError
@@ -35,7 +34,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ledger.database_errors import is_disconnect, refusal_of
-from ledger.engines import READERS, postgres_engine, sqlite_engine
+from ledger.engines import READERS, normal_url, postgres_engine, sqlite_engine
+from ledger.schema import migrate as migrate
 
 Reading = NewType("Reading", Connection)
 """A transaction that sees one state of the database and cannot change it."""
@@ -120,16 +120,6 @@ class Database:
     def _write(self, change: Callable[[Writing], _T]) -> _T:
         with self.writing() as tx:
             return change(tx)
-
-
-def normal_url(url: str | URL) -> URL:
-    """Read a database URL; PostgreSQL without a driver means psycopg 3. Raises `ValueError` for other products."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-        return parsed.set(drivername="sqlite")
-    raise ValueError("the database is a SQLite file or a PostgreSQL server")
 
 
 def now(tx: Reading) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 
 READERS: Final = 4
 """Threads that read at the same time."""
@@ -21,6 +21,16 @@ _POSTGRES_CONNECT = {
     "application_name": "elicence",
     "options": _POSTGRES_OPTIONS,
 }
+
+
+def normal_url(url: str | URL) -> URL:
+    """Read a database URL; PostgreSQL without a driver means psycopg 3. Raises `ValueError` for other products."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        return parsed.set(drivername="sqlite")
+    raise ValueError("the database is a SQLite file or a PostgreSQL server")
 
 
 def sqlite_engine(url: URL, *, write: bool) -> Engine:
