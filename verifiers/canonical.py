@@ -77,9 +77,13 @@ def _fault(value: object) -> str | None:
     for depth in range(MAX_DEPTH + 1):
         below: list[object] = []
         for item in level:
+            if isinstance(item, str):
+                if "\0" in item:
+                    return "NUL in a string"
+                continue
             if isinstance(item, dict):
                 below.extend(item.values())
-                if not all(isinstance(key, str) and key.isascii() and "\0" not in key for key in item):
+                if not _good_keys(item):
                     return "a key that is not ASCII text"
             elif isinstance(item, list):
                 below.extend(item)
@@ -95,9 +99,15 @@ def _fault(value: object) -> str | None:
     return None
 
 
+def _good_keys(members: dict[Any, Any]) -> bool:
+    try:
+        names = "".join(members)
+    except TypeError:
+        return False
+    return names.isascii() and "\0" not in names
+
+
 def _scalar_fault(item: object) -> str | None:
-    if isinstance(item, str):
-        return "NUL in a string" if "\0" in item else None
     if item is None or isinstance(item, bool):
         return None
     if isinstance(item, int):
