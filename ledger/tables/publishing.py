@@ -5,14 +5,9 @@ tell. They are kept in backups, because a publisher must never sign less than wa
 projection of `trust.published` entries.
 """
 
-from typing import Final
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
-
-from ledger.tables.base import metadata
-
-PROJECTION: Final = {"class": "projection"}
-OPERATIONAL: Final = {"class": "operational"}
+from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
 
 publication = Table(
     "publication",
@@ -24,6 +19,18 @@ publication = Table(
     Column("token", BigInteger, nullable=False, comment="fencing token: rises with every change of the lease holder"),
     Column("holder", String(22), nullable=False, comment="publisher that holds the lease; empty for nobody"),
     Column("lease_until", BigInteger, nullable=False, comment="Unix milliseconds"),
+    info=OPERATIONAL,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary(32), nullable=False),
+    Column("note", Text, nullable=False, comment="the first checkpoint signed for this size"),
+    Column("signed_at", BigInteger, nullable=False, comment="Unix seconds"),
+    Column("pinned", Boolean, nullable=False, comment="named by a trust list: kept for ever"),
+    Index("ix_checkpoints_signed_at", "signed_at"),
     info=OPERATIONAL,
 )
 
