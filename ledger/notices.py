@@ -1,0 +1,120 @@
+"""What a department must learn, told by polling: its licences fell or came back, or it relied on one that did.
+
+Notices are rows that projectors write from facts of the logged step, so they can be rebuilt; only how far a department
+has read (`ack`) is kept apart. A notice never names the case: an accusation cannot be followed from it (protocol 3).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import and_, or_, select
+
+from ledger.clock import Clock
+from ledger.database import Database, Reading, Writing, bulk_insert
+from ledger.errors import Code, Refusal
+from ledger.lineage import chunks
+from ledger.tables.fraud import notice_acks, notices
+from ledger.tables.scans import access_records
+from verifiers.legal_dates import format_time
+
+MAX_PAGE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing a department must learn; `relied` says that it had used the licence, not that it owns it."""
+
+    department: str
+    kind: str
+    thing: str
+    facts: dict[str, Any]
+    relied: bool = False
+
+
+def post(tx: Writing, idx: int, items: Iterable[Notice]) -> None:
+    """Write the notices that follow from the entry `idx`; called by projectors only."""
+    rows = [
+        (idx, ord_, item.department, item.kind, item.thing, json.dumps(item.facts, ensure_ascii=False), item.relied)
+        for ord_, item in enumerate(items)
+    ]
+    bulk_insert(tx, notices, rows)
+
+
+def relied_on(tx: Reading, licences: Iterable[str]) -> list[list[str]]:
+    """Return sorted `[department, licence]` pairs: who was shown which of `licences` in a scan or search.
+
+    Access records are not part of the log, so the pairs are put into the facts of the step that sends the notices.
+    """
+    pairs: set[tuple[str, str]] = set()
+    for chunk in chunks(licences):
+        rows = tx.execute(
+            select(access_records.c.department, access_records.c.licence)
+            .where(access_records.c.licence.in_(chunk))
+            .distinct()
+        )
+        pairs |= {(row[0], row[1]) for row in rows}
+    return [list(pair) for pair in sorted(pairs)]
+
+
+def pending(tx: Reading, department: str, cursor: str | None = None, limit: int = MAX_PAGE) -> dict[str, Any]:
+    """Return the next notices of `department` after `cursor`, or after its last acknowledgement without one.
+
+    The answer is `{"notices": […], "cursor"}`; each notice carries the cursor that acknowledges up to it.
+    Raises `Refusal` with `cursor.invalid`.
+    """
+    at = _position(cursor) if cursor else _acknowledged(tx, department)
+    table = notices
+    rows = tx.execute(
+        select(table)
+        .where(table.c.department == department)
+        .where(or_(table.c.idx > at[0], and_(table.c.idx == at[0], table.c.ord > at[1])))
+        .order_by(table.c.idx, table.c.ord)
+        .limit(min(limit, MAX_PAGE))
+    ).all()
+    listed = [
+        {
+            "cursor": f"{row.idx}.{row.ord}",
+            "kind": row.kind,
+            "licence": row.thing,
+            "relied": row.relied,
+            "entry": row.idx,
+            **json.loads(row.facts),
+        }
+        for row in rows
+    ]
+    return {"notices": listed, "cursor": listed[-1]["cursor"] if listed else f"{at[0]}.{at[1]}"}
+
+
+async def acknowledge(database: Database, clock: Clock, department: str, cursor: str) -> dict[str, Any]:
+    """Remember that `department` has read up to `cursor`; going backwards is allowed, to read again.
+
+    Raises `Refusal` with `cursor.invalid`.
+    """
+    idx, ord_ = _position(cursor)
+    at = format_time(clock.now())
+
+    def change(tx: Writing) -> None:
+        tx.execute(notice_acks.delete().where(notice_acks.c.department == department))
+        tx.execute(notice_acks.insert().values(department=department, idx=idx, ord=ord_, at=at))
+
+    await database.write(change)
+    return {"cursor": f"{idx}.{ord_}"}
+
+
+def _acknowledged(tx: Reading, department: str) -> tuple[int, int]:
+    row = tx.execute(
+        select(notice_acks.c.idx, notice_acks.c.ord).where(notice_acks.c.department == department)
+    ).one_or_none()
+    return (-1, -1) if row is None else (row[0], row[1])
+
+
+def _position(cursor: str) -> tuple[int, int]:
+    parts: Sequence[str] = cursor.split(".")
+    numbers = [int(part) for part in parts if part.lstrip("-").isascii() and part.lstrip("-").isdigit()]
+    if len(parts) != 2 or len(numbers) != 2 or ".".join(map(str, numbers)) != cursor or max(numbers) >= 2**53:
+        raise Refusal(Code.CURSOR_INVALID)
+    return numbers[0], numbers[1]
