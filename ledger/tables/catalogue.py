@@ -1,17 +1,13 @@
 """Who may do what in this region: departments, keys, grants, licence types and matters, and the callers' accounts.
 
-All but `clients` are projections of logged events. `clients` is operational: an account decides who may call, never what was decided.
-Documents are kept as canonical JSON text; positions are `{"origin", "size", "root"}` as in the trust list.
+All but `clients` are projections of logged events. `clients` is operational: an account decides who may call, never
+what was decided. Documents are kept as canonical JSON text; positions are `{"origin", "size", "root"}` as in the
+trust list.
 """
-
-from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
 
-from ledger.tables.base import metadata
-
-PROJECTION: Final = {"class": "projection"}
-OPERATIONAL: Final = {"class": "operational"}
+from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
 
 departments = Table(
     "departments",

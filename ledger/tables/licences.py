@@ -1,10 +1,9 @@
 """Licences, their documents (versions), holders, what they rest on, why they fell, and the status bits that follow.
 
-All are projections: only projectors write them and `rebuild` makes them again from entries and records. Legal dates are calendar
-dates in +08:00 kept as text `YYYY-MM-DD`, which sorts as it counts and reads the same on both engines; `None` as `valid_until` is 长期.
+All are projections: only projectors write them and `rebuild` makes them again from entries and records. Legal dates
+are calendar dates in +08:00 kept as text `YYYY-MM-DD`, which sorts as it counts and reads the same on both engines;
+`None` as `valid_until` is 长期.
 """
-
-from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -12,6 +11,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
@@ -19,9 +19,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from ledger.tables.base import metadata
-
-PROJECTION: Final = {"class": "projection"}
+from ledger.errors import Code
+from ledger.tables.base import PROJECTION, metadata, refuses
 
 licences = Table(
     "licences",
@@ -30,6 +29,7 @@ licences = Table(
     Column("type", String(21), nullable=False),
     Column("major", Integer, nullable=False),
     Column("department", String(18), nullable=False, comment="the department that answers for it today"),
+    Column("issuer", String(18), nullable=False, comment="the department whose serial it bears"),
     Column("area", String(6), nullable=False),
     Column("serial", String(64), nullable=False),
     Column("identifier", String(128), nullable=False, comment="of the current version"),
@@ -40,7 +40,7 @@ licences = Table(
     Column("state", String(16), nullable=False, comment="a word of verifiers.cascade.state_of"),
     Column("secret", LargeBinary, nullable=False, comment="gives the refs of this licence's entries (protocol 3)"),
     Column("created_idx", BigInteger, nullable=False),
-    UniqueConstraint("type", "department", "serial"),
+    UniqueConstraint("type", "issuer", "serial", info=refuses(Code.NUMBER_TAKEN)),
     Index("ix_licences_created_idx", "created_idx"),
     Index("ix_licences_identifier", "identifier"),
     info=PROJECTION,
@@ -65,7 +65,7 @@ licence_versions = Table(
     Column("valid_until", String(10)),
     Column("superseded_idx", BigInteger, comment="entry of the version that took its place"),
     UniqueConstraint("list_num", "slot"),
-    Index("ix_licence_versions_identifier", "identifier"),
+    Index("uq_licence_versions_identifier", "identifier", unique=True, info=refuses(Code.NUMBER_TAKEN)),
     info=PROJECTION,
 )
 
@@ -85,7 +85,7 @@ lineage = Table(
     "lineage",
     metadata,
     Column("child_licence", String(22), primary_key=True),
-    Column("parent_kind", String(12), primary_key=True, comment="licence, submission, material, credit_check or foreign"),
+    Column("parent_kind", String(12), primary_key=True, comment="licence, submission, material …"),
     Column("parent_id", String(160), primary_key=True),
     Column("basis", String(13), primary_key=True, comment="identity, qualification or evidence"),
     Column("idx", BigInteger, nullable=False),
@@ -110,7 +110,7 @@ causes = Table(
     Column("until", String(10), comment="last day a freeze counts; empty means until it is closed"),
     Column("opened_idx", BigInteger, nullable=False),
     Column("closed_idx", BigInteger),
-    Column("facts", Text, nullable=False, comment="document_no, articles, authority, decided_at, served_at, reason_code"),
+    Column("facts", Text, nullable=False, comment="what the act says of itself, as JSON"),
     Index("ix_causes_licence", "licence"),
     Index("ix_causes_root", "root"),
     Index("ix_causes_opened_idx", "opened_idx"),
@@ -129,10 +129,11 @@ slot_status = Table(
 imported_numbers = Table(
     "imported_numbers",
     metadata,
-    Column("issuer", String(64), primary_key=True),
-    Column("type", String(21), primary_key=True),
-    Column("number_mac", LargeBinary(32), primary_key=True),
-    Column("version", Integer, primary_key=True),
+    Column("issuer", String(64), nullable=False, comment="the original issuer as the backlog names it"),
+    Column("type", String(21), nullable=False),
+    Column("number_mac", LargeBinary(32), nullable=False, comment="keyed hash of the number; gone when it is erased"),
+    Column("version", Integer, nullable=False),
     Column("licence", String(22), nullable=False),
+    PrimaryKeyConstraint("issuer", "type", "number_mac", "version", info=refuses(Code.IMPORT_DUPLICATE)),
     info=PROJECTION,
 )

@@ -1,12 +1,8 @@
-"""Submissions (办件), their materials and results, and the seals a department registered: projections of logged events."""
-
-from typing import Final
+"""Submissions (办件), their materials and results, and registered seals: projections of logged events."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
 
-from ledger.tables.base import metadata
-
-PROJECTION: Final = {"class": "projection"}
+from ledger.tables.base import PROJECTION, metadata
 
 submissions = Table(
     "submissions",
