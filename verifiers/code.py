@@ -145,6 +145,8 @@ def format_payload(payload: CodePayload) -> bytes:
     name = payload.name.encode("utf-8")
     if not 1 <= len(name) <= NAME_BYTES_MAX:
         raise ValueError(f"a name has 1 to {NAME_BYTES_MAX} UTF-8 bytes")
+    if not 1 <= payload.version <= 999:
+        raise ValueError("a version is 1 to 999")
     flags = len(name) | payload.name_cut << 7 | payload.several_holders << 6
     until = _OPEN_ENDED if payload.valid_until is None else _day_number(payload.valid_until)
     try:

@@ -1,0 +1,104 @@
+"""What a verifier decides for itself before it looks at anything, and what it remembers from one time to the next."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+from verifiers.errors import Reason
+from verifiers.legal_dates import format_time
+from verifiers.members import Members
+
+_SEEN_LISTS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a key binding JWT must name for the holder's possession to count: us, and the nonce we gave."""
+
+    audience: str
+    nonce: str
+    age_max_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A verifier's own choices.
+
+    `root` is the pinned fingerprint of the region root (64 hex digits). `grade` is the least a receipt must reach where
+    the log has witnesses; `liars` how many of them may collude. `binding` asks for proof of possession. `historical`
+    says that `at` is a moment in the past that the caller chose and not the clock's time, so the clock is not judged
+    and the status list must cover that moment. `clock_tolerance_s` is the five minutes of protocol 24.
+    """
+
+    root: str | None = None
+    grade: Literal["published", "witnessed"] = "published"
+    liars: int = 0
+    binding: Binding | None = None
+    historical: bool = False
+    clock_tolerance_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class SeenList:
+    """The newest state of a status list seen: `size` entries of the log `origin`."""
+
+    origin: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a verifier has seen so far, so that nobody can show it something older: an input and an output of `verify`.
+
+    `trust` holds the highest trust list number of each region, `lists` the newest state of each status list by URI,
+    `newest` the newest time vouched for by a region.
+    """
+
+    trust: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    lists: Mapping[str, SeenList] = field(default_factory=lambda: MappingProxyType({}))
+    newest: dt.datetime | None = None
+
+    def with_trust(self, region: str, seq: int) -> Self:
+        """This, and trust list `seq` of `region`."""
+        if self.trust.get(region, 0) >= seq:
+            return self
+        return replace(self, trust={**self.trust, region: seq})
+
+    def with_list(self, uri: str, origin: str, size: int) -> Self:
+        """This, with the list `uri` now seen at `size` entries of `origin`."""
+        if self.lists.get(uri) == SeenList(origin, size):
+            return self
+        return replace(self, lists={**self.lists, uri: SeenList(origin, size)})
+
+    def with_time(self, at: dt.datetime) -> Self:
+        """This, and the time `at`."""
+        return self if self.newest is not None and self.newest >= at else replace(self, newest=at)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form, as a state file keeps it."""
+        return {
+            "lists": [
+                {"origin": self.lists[uri].origin, "size": self.lists[uri].size, "uri": uri}
+                for uri in sorted(self.lists)
+            ],
+            "newest": None if self.newest is None else format_time(self.newest),
+            "trust": [{"region": region, "seq": self.trust[region]} for region in sorted(self.trust)],
+            "v": 1,
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Seen":
+        """What `to_json` wrote. Raises `Malformed` with `canonical.malformed` for anything else."""
+        members = Members(document, Reason.CANONICAL)
+        members.integer("v", 1, 1)
+        lists = members.objects(
+            "lists",
+            lambda row: (row.text("uri"), SeenList(row.text("origin"), row.integer("size"))),
+            _SEEN_LISTS_MAX,
+        )
+        trust = members.objects("trust", lambda row: (row.text("region"), row.integer("seq")), _SEEN_LISTS_MAX)
+        seen = cls(dict(trust), dict(lists), members.nullable("newest", members.time))
+        members.done()
+        return seen
