@@ -1,0 +1,101 @@
+"""Events read back from the log: what rebuild, audit and exports replay, and the index of events by thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from sqlalchemy import select
+
+from ledger.database import Reading, Writing, bulk_insert
+from ledger.errors import Code, Refusal
+from ledger.events import Event, SubjectPart
+from ledger.tables.log import entries, record_keys, records, thing_events
+from ledger.tables.subjects import record_subjects
+from ledger.vault import Vault, is_erased
+from verifiers import canonical, entry, statement
+from verifiers.errors import VerificationError
+
+_SLICE = 512
+
+
+def load_events(tx: Reading, vault: Vault, start: int, stop: int) -> Iterator[Event]:
+    """Yield the events of entries `start` to `stop` (not included) in order, a slice at a time in memory.
+
+    Raises `Refusal` with `record.damaged` for an entry whose record is missing or not what was sealed.
+    """
+    for low in range(start, stop, _SLICE):
+        yield from _load(tx, vault, low, min(low + _SLICE, stop))
+
+
+def load_event(tx: Reading, vault: Vault, idx: int) -> Event:
+    """Read one event. Raises `Refusal` with `record.unknown` or `record.damaged`."""
+    found = _load(tx, vault, idx, idx + 1)
+    if not found:
+        raise Refusal(Code.RECORD_UNKNOWN, idx=idx)
+    return found[0]
+
+
+def events_of(tx: Reading, vault: Vault, thing: str) -> list[Event]:
+    """Read every event of `thing`, oldest first; empty for a thing nobody recorded."""
+    numbers = tx.scalars(select(thing_events.c.idx).where(thing_events.c.thing == thing).order_by(thing_events.c.n))
+    return [load_event(tx, vault, idx) for idx in numbers]
+
+
+def index_events(tx: Writing, events: Sequence[Event]) -> None:
+    """Note whose events these are, and whom their record parts are about: the projections of the log itself."""
+    bulk_insert(tx, thing_events, [(event.thing, event.n, event.idx) for event in events])
+    about = [(event.idx, part, subject) for event in events for part, subject in enumerate(subjects_of(event), 1)]
+    bulk_insert(tx, record_subjects, about)
+
+
+def subjects_of(event: Event) -> list[str]:
+    """Name the subjects of an event's record parts 1, 2, … in order, erased or not."""
+    return list(event.facts.get("subjects", ()))
+
+
+def _load(tx: Reading, vault: Vault, start: int, stop: int) -> list[Event]:
+    here = records.c.idx.between(start, stop - 1)
+    wrapped = {
+        (row.idx, row.part): row.wrapped
+        for row in tx.execute(select(record_keys).where(record_keys.c.idx.between(start, stop - 1)))
+    }
+    blobs = {
+        idx: [row.blob for row in rows]
+        for idx, rows in groupby(
+            tx.execute(select(records).where(here).order_by(records.c.idx, records.c.part)), key=lambda row: row.idx
+        )
+    }
+    leaves = tx.execute(select(entries).where(entries.c.idx.between(start, stop - 1)).order_by(entries.c.idx))
+    return [_event(vault, idx, leaf, blobs.get(idx, []), wrapped) for idx, leaf in leaves]
+
+
+def _event(vault: Vault, idx: int, data: bytes, blobs: list[bytes], wrapped: dict[tuple[int, int], bytes]) -> Event:
+    try:
+        leaf = entry.parse(data)
+        if not blobs:
+            raise Refusal(Code.RECORD_DAMAGED, why="no record")
+        said = statement.parse(vault.open_facts(blobs[0]))
+    except Refusal as refusal:
+        raise Refusal(refusal.code, idx=idx, part=0, **refusal.facts) from refusal
+    except VerificationError as error:
+        raise Refusal(Code.RECORD_DAMAGED, idx=idx, part=0, why=error.detail) from error
+    subjects = said.payload.get("subjects", [])
+    if len(subjects) != len(blobs) - 1:
+        raise Refusal(Code.RECORD_DAMAGED, idx=idx, why="its parts are not those the statement names")
+    parts = tuple(
+        _part(vault, idx, number, subject, blob, wrapped.get((idx, number)))
+        for number, (subject, blob) in enumerate(zip(subjects, blobs[1:], strict=True), 1)
+    )
+    return Event(idx, leaf.at, leaf.kind, leaf.by, leaf.ref, said.event, said.payload, parts)
+
+
+def _part(vault: Vault, idx: int, number: int, subject: str, blob: bytes, wrapped: bytes | None) -> SubjectPart | None:
+    if is_erased(blob):
+        return None
+    try:
+        return SubjectPart(subject, canonical.decode_object(vault.open_subject(blob, wrapped), 2**24))
+    except Refusal as refusal:
+        raise Refusal(refusal.code, idx=idx, part=number, **refusal.facts) from refusal
+    except VerificationError as error:
+        raise Refusal(Code.RECORD_DAMAGED, idx=idx, part=number, why=error.detail) from error
