@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtensionOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from keys.errors import BadCertificate, BadKey, BadSignature
 from keys.public_key import PublicKey
@@ -27,6 +27,19 @@ _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 # A certificate of this profile has about 700 bytes; more is somebody trying something.
 CERTIFICATE_BYTES_MAX = 8192
+_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")  # AlgorithmIdentifier, RFC 5758 §3.2
+# What the parser of `cryptography` raises on hostile bytes; only our own errors leave this package.
+FOREIGN_ERRORS = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
+# X.520 upper bound for names of organisations, in characters.
+NAME_LENGTH_MAX = 64
 _UNDERSTOOD = {
     ExtensionOID.BASIC_CONSTRAINTS,
     ExtensionOID.KEY_USAGE,
@@ -73,9 +86,10 @@ def service_subject(base: str, purpose: str, organisation: str) -> LeafSubject:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A region root that is well formed and signed by itself; times are aware UTC."""
+    """A region root that is well formed and signed by itself; `region` is its GB/T 2260 code, times are aware UTC."""
 
     public_key: PublicKey
+    region: str
     name: str
     not_before: datetime
     not_after: datetime
@@ -121,8 +135,9 @@ def check_root(root: bytes) -> Root:
     It proves nothing about who made it: compare `sha256` with a pinned fingerprint. Raises `BadCertificate`.
     """
     certificate = _parsed(root)
-    extensions = _extensions(certificate)
     key = _public_key(certificate)
+    _check_signature(certificate, key)
+    extensions = _extensions(certificate)
     basic, usage = _extension(extensions, x509.BasicConstraints), _extension(extensions, x509.KeyUsage)
     if not basic.ca or basic.path_length != 0:
         raise BadCertificate("the root is not a CA with path length 0")
@@ -130,10 +145,10 @@ def check_root(root: bytes) -> Root:
         raise BadCertificate("the root may not sign certificates")
     if certificate.issuer != certificate.subject:
         raise BadCertificate("the root is not self-issued")
-    _check_signature(certificate, key)
-    common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    name = str(common_names[0].value) if common_names else ""
-    return Root(key, name, certificate.not_valid_before_utc, certificate.not_valid_after_utc, fingerprint(root))
+    region, name = (_only(certificate.subject, oid) for oid in (NameOID.SERIAL_NUMBER, NameOID.ORGANIZATION_NAME))
+    if region is None or name is None:
+        raise BadCertificate("the root does not name its region")
+    return Root(key, region, name, certificate.not_valid_before_utc, certificate.not_valid_after_utc, fingerprint(root))
 
 
 @lru_cache(maxsize=1024)
@@ -146,6 +161,7 @@ def check_leaf(leaf: bytes, root: bytes) -> Leaf:
     """
     trusted = check_root(root)
     certificate = _parsed(leaf)
+    _check_signature(certificate, trusted.public_key)
     extensions = _extensions(certificate)
     key = _public_key(certificate)
     basic, usage = _extension(extensions, x509.BasicConstraints), _extension(extensions, x509.KeyUsage)
@@ -157,7 +173,6 @@ def check_leaf(leaf: bytes, root: bytes) -> Leaf:
     if certificate.issuer != issuer.subject:
         raise BadCertificate("another root issued this leaf")
     _check_key_identifiers(extensions, _extensions(issuer))
-    _check_signature(certificate, trusted.public_key)
     not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not trusted.not_before <= not_before < not_after <= trusted.not_after:
         raise BadCertificate("the leaf's validity is reversed or outside the root's")
@@ -189,6 +204,11 @@ def read_subject(name: x509.Name, names: x509.SubjectAlternativeName) -> tuple[L
     return subject, None if is_ip(hosts[0]) else hosts[0]
 
 
+def assemble(signed_part: bytes, signature: bytes) -> bytes:
+    """The DER certificate of its to-be-signed part and a DER ECDSA signature with SHA-256 (RFC 5280 §4.1)."""
+    return _tagged(0x30, signed_part + _ECDSA_WITH_SHA256 + _tagged(0x03, b"\0" + signature))
+
+
 def is_ip(host: str) -> bool:
     """Whether `host` is an IP address, not a name."""
     try:
@@ -212,9 +232,14 @@ def _parsed(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         if certificate.version is not x509.Version.v3:
             raise BadCertificate("not an X.509 v3 certificate")
-        if certificate.public_bytes(Encoding.DER) != der:
-            raise BadCertificate("the certificate is not DER")
-    except (ValueError, x509.InvalidVersion):
+        if certificate.serial_number <= 0:
+            raise BadCertificate("the serial number is not positive")
+        # The parts outside the signed one have one encoding only, so that nobody can vary a certificate's bytes.
+        if assemble(certificate.tbs_certificate_bytes, certificate.signature) != der:
+            raise BadCertificate("the certificate is not DER, or not signed with ES256")
+        # These are parsed when first read; reading them here keeps foreign errors behind this door.
+        _ = certificate.issuer, certificate.subject, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except FOREIGN_ERRORS:
         raise BadCertificate("not an X.509 certificate") from None
     return certificate
 
@@ -222,7 +247,7 @@ def _parsed(der: bytes) -> x509.Certificate:
 def _extensions(certificate: x509.Certificate) -> x509.Extensions:
     try:
         extensions = certificate.extensions
-    except (ValueError, x509.DuplicateExtension):
+    except FOREIGN_ERRORS:
         raise BadCertificate("the certificate's extensions are malformed") from None
     for extension in extensions:
         if extension.critical and extension.oid not in _UNDERSTOOD:
@@ -241,7 +266,7 @@ def _public_key(certificate: x509.Certificate) -> PublicKey:
     try:
         spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         key = PublicKey.from_spki(spki)
-    except (ValueError, UnsupportedAlgorithm, BadKey):
+    except (*FOREIGN_ERRORS, BadKey):
         raise BadCertificate("the certificate holds no key of a suite we know") from None
     if key.suite != ES256:
         raise BadCertificate("certified keys are ES256")
@@ -257,10 +282,19 @@ def _check_key_identifiers(leaf: x509.Extensions, root: x509.Extensions) -> None
 
 
 def _check_signature(certificate: x509.Certificate, issuer: PublicKey) -> None:
-    if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
-        raise BadCertificate("the certificate is not signed with ES256")
     try:
         r, s = decode_dss_signature(certificate.signature)
+        if encode_dss_signature(r, s) != certificate.signature:
+            raise BadCertificate("the certificate's signature is not DER")
         issuer.check(certificate.tbs_certificate_bytes, r.to_bytes(32) + s.to_bytes(32))
     except (ValueError, OverflowError, BadSignature):
         raise BadCertificate("the certificate's signature does not fit its issuer") from None
+
+
+def _tagged(tag: int, content: bytes) -> bytes:
+    """One DER element (X.690 §8.1)."""
+    length = len(content)
+    if length < 0x80:
+        return bytes([tag, length]) + content
+    size = length.to_bytes(-(-length.bit_length() // 8))
+    return bytes([tag, 0x80 | len(size)]) + size + content

@@ -10,21 +10,28 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from cryptography.x509.oid import NameOID
 
-from keys.certificates import CERTIFICATE_BYTES_MAX, LeafSubject, check_leaf, check_root, is_ip, read_subject
+from keys.certificates import (
+    CERTIFICATE_BYTES_MAX,
+    FOREIGN_ERRORS,
+    NAME_LENGTH_MAX,
+    LeafSubject,
+    assemble,
+    check_leaf,
+    check_root,
+    is_ip,
+    read_subject,
+)
 from keys.errors import BadCertificate, BadKey
 from keys.private_key import PrivateKey
 from keys.public_key import PublicKey
 from keys.signer import Signer
 from keys.suites import ES256
-
-_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")  # AlgorithmIdentifier, RFC 5758 §3.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +64,12 @@ def read_request(pem: str) -> Request:
             raise BadCertificate("the request is not signed by the key it is for")
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         spki = request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        key = PublicKey.from_spki(spki)
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension, BadKey):
+        key, name = PublicKey.from_spki(spki), request.subject
+    except (*FOREIGN_ERRORS, BadKey):
         raise BadCertificate("not a certificate request of this project") from None
     if key.suite != ES256:
         raise BadCertificate("certified keys are ES256")
-    return Request(key, read_subject(request.subject, names)[0])
+    return Request(key, read_subject(name, names)[0])
 
 
 async def create_root(root: Signer, *, region: str, name: str, not_before: datetime, not_after: datetime) -> bytes:
@@ -72,12 +79,12 @@ async def create_root(root: Signer, *, region: str, name: str, not_before: datet
     """
     if root.public_key.suite != ES256:
         raise BadKey("a region root is ES256")
-    subject = x509.Name(
+    subject = _x509_name(
         [
-            x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, region),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"{name} {region} root"),
+            (NameOID.COUNTRY_NAME, "CN"),
+            (NameOID.ORGANIZATION_NAME, name),
+            (NameOID.SERIAL_NUMBER, region),
+            (NameOID.COMMON_NAME, f"{region} root"),
         ]
     )
     builder = _builder(root.public_key, subject, not_before, not_after).issuer_name(subject)
@@ -94,8 +101,9 @@ async def issue_leaf(
     """The DER leaf for `request`, signed by `root`; the result has passed `check_leaf`.
 
     Whoever calls decides that the requester is who the subject says. Raises `BadCertificate`, for one when the
-    validity leaves the root's, `ValueError` for a reversed one.
+    validity leaves the root's or `root` is not its key, `ValueError` for a reversed one.
     """
+    check_root(root_certificate)
     issuer = x509.load_der_x509_certificate(root_certificate)
     issuer_key_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = _builder(request.public_key, _name(request.subject), not_before, not_after).issuer_name(issuer.subject)
@@ -134,10 +142,16 @@ def _name(subject: LeafSubject) -> x509.Name:
             (NameOID.SERIAL_NUMBER, subject.department),
         ]
     attributes.append((NameOID.COMMON_NAME, subject.purpose))
+    return _x509_name(attributes)
+
+
+def _x509_name(attributes: list[tuple[x509.ObjectIdentifier, str]]) -> x509.Name:
+    if any(len(value) > NAME_LENGTH_MAX for _, value in attributes):
+        raise BadCertificate(f"X.509 has room for {NAME_LENGTH_MAX} characters in each part of a name")
     try:
         return x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
     except ValueError:
-        raise BadCertificate("a part of the subject is empty or too long for X.509") from None
+        raise BadCertificate("a part of the subject is empty or no text") from None
 
 
 def _alternative_names(subject: LeafSubject) -> x509.SubjectAlternativeName:
@@ -180,18 +194,9 @@ async def _signed(builder: x509.CertificateBuilder, root: Signer) -> bytes:
     unsigned = builder.sign(_throwaway(), SHA256()).tbs_certificate_bytes
     [signature] = await root.sign([unsigned])
     der = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
-    return _tagged(0x30, unsigned + _ECDSA_WITH_SHA256 + _tagged(0x03, b"\0" + der))
+    return assemble(unsigned, der)
 
 
 @lru_cache(maxsize=1)
 def _throwaway() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
-
-
-def _tagged(tag: int, content: bytes) -> bytes:
-    """One DER element (X.690 §8.1)."""
-    length = len(content)
-    if length < 0x80:
-        return bytes([tag, length]) + content
-    size = length.to_bytes(-(-length.bit_length() // 8))
-    return bytes([tag, 0x80 | len(size)]) + size + content

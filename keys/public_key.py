@@ -31,7 +31,7 @@ def _load(name: str, spki: bytes) -> _Loaded:
     return _Loaded(wanted.checking(spki), key_id, base64url.encode(key_id[:16]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PublicKey:
     """A public key of one suite; `spki` is its DER SubjectPublicKeyInfo, of which there is exactly one per key.
 
@@ -39,8 +39,8 @@ class PublicKey:
     """
 
     suite: str
-    spki: bytes = field(repr=False)
-    _loaded: _Loaded = field(init=False, repr=False, compare=False)
+    spki: bytes
+    _loaded: _Loaded = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_loaded", _load(self.suite, self.spki))
@@ -48,8 +48,8 @@ class PublicKey:
     def __reduce__(self) -> tuple[type[PublicKey], tuple[str, bytes]]:
         return PublicKey, (self.suite, self.spki)
 
-    def __str__(self) -> str:
-        return self.to_text()
+    def __repr__(self) -> str:
+        return f"PublicKey({self.suite}, kid={self.kid})"
 
     @property
     def key_id(self) -> bytes:
