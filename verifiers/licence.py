@@ -232,6 +232,11 @@ class UnverifiedLicence:
     imported: Imported | None
 
     @property
+    def issued_at(self) -> dt.datetime:
+        """The time the signer claims to have signed at; no evidence of anything."""
+        return dt.datetime.fromtimestamp(self.iat, dt.UTC)
+
+    @property
     def signing_input(self) -> bytes:
         """The ASCII bytes that the signature is over; the log commits to their SHA-256."""
         return self.sd_jwt.jws.signing_input
@@ -252,7 +257,7 @@ def parse(compact: str) -> UnverifiedLicence:
         certificate=certificate,
         claims=resolve(sd_jwt),
         iss=members.text("iss", _URI),
-        iat=members.integer("iat"),
+        iat=members.integer("iat", 0, 2**37),
         nbf=members.optional("nbf", members.integer),
         exp=members.optional("exp", _signed_integer(members)),
         vct=members.text("vct", _URI),

@@ -12,7 +12,7 @@ import re
 import zlib
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from keys.errors import BadSignature
@@ -20,6 +20,7 @@ from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.errors import Malformed, Reason, SignatureFailed, VerificationError
 from verifiers.jws import Jws, encode_segment, parse_jws
 from verifiers.members import Members
+from verifiers.trust_document import Position
 from verifiers.trust_list import TrustList
 
 TYP: Final = "statuslist+jwt"
@@ -44,7 +45,10 @@ class AsOf:
 
 @dataclass(frozen=True, slots=True)
 class StatusList:
-    """One list that was verified when it was opened, inflated once; `ttl` in seconds."""
+    """One list that was verified when it was opened, inflated once; `ttl` in seconds.
+
+    `root` is the fingerprint of the region root under whose trust list it was opened; it counts for no other region.
+    """
 
     uri: str
     bits: int
@@ -54,6 +58,7 @@ class StatusList:
     as_of: AsOf | None
     packed: bytes = field(repr=False)
     source: str = "given"
+    root: str | None = None
 
     def __len__(self) -> int:
         return len(self.packed) * 8 // self.bits
@@ -144,9 +149,13 @@ def open_status_list(token: str, trust: TrustList, source: str = "given") -> Sta
         key.public_key.check(jws.signing_input, jws.signature)
     except BadSignature:
         raise SignatureFailed(Reason.STATUS_SIGNATURE, "the signature does not fit", "status") from None
-    status_list = read_status_list(jws, source)
-    if status_list.uri not in trust.status_uris or status_list.as_of is None or status_list.expires_at is None:
-        raise VerificationError(Reason.STATUS_KEY, "not a list that this region names in its trust list", "status")
+    status_list = replace(read_status_list(jws, source), root=trust.root_fingerprint)
+    if status_list.as_of is None or status_list.expires_at is None:
+        raise Malformed(Reason.STATUS, "as_of and exp are missing")
+    if status_list.uri not in trust.status_uris or trust.epoch(status_list.as_of.origin) < 0:
+        raise VerificationError(Reason.STATUS_KEY, "not a list or log that this region names", "status")
+    if key.log_to is not None and _after(trust, status_list.as_of, key.log_to):
+        raise VerificationError(Reason.STATUS_KEY, "signed after the end of the key's term", "status")
     return status_list
 
 
@@ -167,6 +176,10 @@ def read_status_list(jws: Jws, source: str = "given") -> StatusList:
         packed=inflate(lst),
         source=source,
     )
+
+
+def _after(trust: TrustList, as_of: AsOf, end: Position) -> bool:
+    return (trust.epoch(as_of.origin), as_of.size) > (trust.epoch(end.origin), end.size)
 
 
 def _bits_and_list(members: Members) -> tuple[int, str]:

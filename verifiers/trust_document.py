@@ -8,18 +8,17 @@ in one order, so two trust lists that say the same are the same bytes. See docs/
 import datetime as dt
 import re
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final, Literal
 
 from keys.errors import BadKey
 from keys.public_key import PublicKey
+from verifiers.checkpoint import LogPolicy
 from verifiers.encoding import b64u_encode
 from verifiers.errors import Malformed, Reason
 from verifiers.legal_dates import format_time
 from verifiers.members import Members
-
-EMPTY_TREE: Final = sha256(b"").digest()
-"""Root of a log without entries (RFC 6962 §2.1)."""
+from verifiers.merkle import EMPTY_ROOT
+from verifiers.note import NoteKey
 
 PURPOSES: Final = frozenset({"licence", "code", "statement", "status", "list"})
 DEPARTMENT_STATES: Final = frozenset({"active", "merged", "closed"})
@@ -74,7 +73,7 @@ class Position:
     @classmethod
     def start(cls, origin: str) -> "Position":
         """The place before the first entry of the log `origin`."""
-        return cls(origin, 0, EMPTY_TREE)
+        return cls(origin, 0, EMPTY_ROOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,18 @@ class TrustedLog:
         if not keys or quorum > len(witnesses):
             raise Malformed(Reason.TRUST, "a log without keys, or a quorum larger than its witnesses")
         to = members.nullable("to", lambda name: members.object(name, Position.read))
-        return cls(members.text("origin", ORIGIN), keys, members.integer("from"), to, quorum, witnesses)
+        log = cls(members.text("origin", ORIGIN), keys, members.integer("from"), to, quorum, witnesses)
+        try:
+            log.policy()
+        except Malformed as error:
+            raise Malformed(Reason.TRUST, error.detail) from None
+        return log
+
+    def policy(self) -> LogPolicy:
+        """Who must have signed a checkpoint of this log. Raises `Malformed` where a verifier key is none."""
+        keys = tuple(NoteKey.from_text(key) for key in self.keys)
+        witnesses = tuple(NoteKey.from_text(witness.vkey) for witness in self.witnesses)
+        return LogPolicy(self.origin, keys, self.quorum, witnesses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from keys.certificates import Leaf, check_leaf, check_root, fingerprint
 from keys.errors import BadCertificate, BadSignature
 from verifiers import canonical
+from verifiers.checkpoint import LogPolicy
 from verifiers.encoding import b64_decode, b64u_encode
 from verifiers.errors import Malformed, Reason, SignatureFailed, VerificationError
 from verifiers.jws import Jws, encode_segment, parse_jws
@@ -121,12 +122,13 @@ class TrustList:
     """A trust list whose signature and certificate path were checked, with its look-ups.
 
     `pinned` says whether the root was the one the verifier had pinned; without a pin no verdict is better than
-    undetermined. `digest` is the SHA-256 of the compact text.
+    undetermined. `digest` is the SHA-256 of the compact text, `root_fingerprint` that of the root in hex.
     """
 
     document: TrustDocument
     digest: bytes
     root: bytes = field(repr=False)
+    root_fingerprint: str
     pinned: bool
     source: str
     status_uris: frozenset[str] = field(repr=False)
@@ -139,7 +141,7 @@ class TrustList:
     _type_numbers: dict[int, TrustedType] = field(repr=False)
     _grants: dict[tuple[str, str, int], tuple[TrustedGrant, ...]] = field(repr=False)
     _list_numbers: dict[int, str] = field(repr=False)
-    _logs: dict[str, tuple[int, TrustedLog]] = field(repr=False)
+    _logs: dict[str, tuple[int, TrustedLog, LogPolicy]] = field(repr=False)
 
     @property
     def region(self) -> str:
@@ -193,6 +195,11 @@ class TrustList:
         """The log with this origin."""
         found = self._logs.get(origin)
         return None if found is None else found[1]
+
+    def log_policy(self, origin: str) -> LogPolicy | None:
+        """Who must have signed a checkpoint of the log with this origin."""
+        found = self._logs.get(origin)
+        return None if found is None else found[2]
 
     def epoch(self, origin: str) -> int:
         """The place of a log in the order of opening; -1 for one the list does not name."""
@@ -282,6 +289,7 @@ def _indexed(document: TrustDocument, digest: bytes, root: bytes, pinned: bool, 
         document=document,
         digest=digest,
         root=root,
+        root_fingerprint=fingerprint(root),
         pinned=pinned,
         source=source,
         status_uris=frozenset(row.uri for row in document.status_lists),
@@ -294,7 +302,7 @@ def _indexed(document: TrustDocument, digest: bytes, root: bytes, pinned: bool, 
         _type_numbers=_unique([(row.number, row) for row in document.types]),
         _grants=grants,
         _list_numbers=_unique([(row.number, row.uri) for row in document.status_lists]),
-        _logs=_unique([(log.origin, (place, log)) for place, log in enumerate(document.logs)]),
+        _logs=_unique([(log.origin, (place, log, log.policy())) for place, log in enumerate(document.logs)]),
     )
 
 

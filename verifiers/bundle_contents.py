@@ -1,0 +1,109 @@
+"""What is inside a bundle, opened under the verifier's own root and compared part with part."""
+
+from keys.errors import BadSignature
+from verifiers.bundle import Bundle
+from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.code import parse_code_text
+from verifiers.commitment import code_digest, event_ref
+from verifiers.errors import Malformed, Reason, VerificationError
+from verifiers.examination import Examination
+from verifiers.receipt import OpenedReceipt, open_receipt, parse_receipt
+from verifiers.status_list import open_status_list
+from verifiers.trust_list import TrustList, open_trust_list
+from verifiers.verdict import Step
+
+_EVENT_NUMBER_MAX = 4096
+_SOURCE = "bundle"
+
+
+def adopt(case: Examination, bundle: Bundle) -> None:
+    """Open the bundle's trust list under the pinned root and its status list under a trust list.
+
+    The verifier's own trust list wins unless the bundle's, of the same region, is newer. Nothing here selects a root.
+    """
+    own = case.trust
+    root = case.policy.root
+    if root is None and own is not None and own.pinned:
+        root = own.root_fingerprint
+    try:
+        inner = open_trust_list(bundle.trust_list, root_fingerprint=root, at=case.at, source=_SOURCE)
+    except VerificationError as error:
+        case.refused(Step.TRUST_LIST, error, _SOURCE)
+        inner = None
+    if inner is not None and (own is None or _newer(inner, own)):
+        case.trust = inner
+    if case.trust is None:
+        return
+    try:
+        status = open_status_list(bundle.status_list, case.trust, _SOURCE)
+    except VerificationError as error:
+        case.refused(Step.STATUS, error, _SOURCE)
+        return
+    case.status = (*case.status, status)
+
+
+def check_contents(
+    case: Examination, trust: TrustList, bundle: Bundle, opened: OpenedReceipt, cache: CheckpointCache
+) -> None:
+    """Check that secret, code, the bundle's own receipt and every event belong to the licence of `opened`."""
+    number = _event_number(bundle.secret, opened.leaf.ref, 0)
+    if number is None:
+        case.found(Step.RECEIPT, Reason.BUNDLE_MISMATCH, "the secret is not that of this licence", source=_SOURCE)
+        return
+    try:
+        if bundle.licence is not None and bundle.code is not None:
+            _check_code(trust, bundle.code, opened)
+        _check_own_receipt(trust, bundle, opened, cache)
+    except VerificationError as error:
+        case.found(Step.RECEIPT, Reason.BUNDLE_MISMATCH, error.detail, source=_SOURCE)
+    for text in bundle.events:
+        try:
+            number = _check_event(trust, bundle, text, number, cache)
+        except VerificationError as error:
+            case.found(Step.RECEIPT, Reason.BUNDLE_EVENTS, error.detail or error.reason, source=_SOURCE)
+            return
+
+
+def _newer(inner: TrustList, own: TrustList) -> bool:
+    same = inner.root_fingerprint == own.root_fingerprint and inner.region == own.region
+    return same and inner.document.seq > own.document.seq
+
+
+def _check_code(trust: TrustList, text: str, opened: OpenedReceipt) -> None:
+    """The code is the one committed to beside the licence, with a signature that holds."""
+    code = parse_code_text(text)
+    if code_digest(code.sig_structure) != opened.opening.code:
+        raise Malformed(Reason.BUNDLE_MISMATCH, "the code is not that of this licence")
+    for key in trust.code_keys(code.kid):
+        try:
+            return key.public_key.check(code.sig_structure, code.signature)
+        except BadSignature:
+            continue
+    raise Malformed(Reason.BUNDLE_MISMATCH, "the code is not signed by a key of the trust list")
+
+
+def _check_own_receipt(trust: TrustList, bundle: Bundle, opened: OpenedReceipt, cache: CheckpointCache) -> None:
+    """Where the verifier brought a receipt of its own, the one inside must be of the same entry."""
+    inner = _open(trust, bundle.receipt, cache)
+    if inner.index != opened.index or inner.opening != opened.opening:
+        raise Malformed(Reason.BUNDLE_MISMATCH, "the receipt inside is of another entry")
+
+
+def _check_event(trust: TrustList, bundle: Bundle, text: str, after: int, cache: CheckpointCache) -> int:
+    """The number of the event in the receipt `text`: a later one of the same licence."""
+    event = _open(trust, text, cache)
+    number = _event_number(bundle.secret, event.leaf.ref, after + 1)
+    if number is None or not event.leaf.kind.startswith("licence."):
+        raise Malformed(Reason.BUNDLE_EVENTS, "an event of something else, or out of order")
+    return number
+
+
+def _open(trust: TrustList, text: str, cache: CheckpointCache) -> OpenedReceipt:
+    receipt = parse_receipt(text)
+    return open_receipt(receipt, cache.open(receipt.checkpoint, trust))
+
+
+def _event_number(secret: bytes, ref: bytes, first: int) -> int | None:
+    """The number from `first` on at which `secret` gives `ref`."""
+    numbers = range(first, first + _EVENT_NUMBER_MAX)
+    return next((number for number in numbers if event_ref(secret, number) == ref), None)
