@@ -1,4 +1,4 @@
-"""One step of a sealed case: sign what the acting department says, append it, and keep the answer for the same request.
+"""What all steps of sealed things share: where a thing's history stands, who acts, and answering a request once.
 
 Flags, credit records, checks and reviews are things with a secret of their own; each step of one is one entry (or a
 few that belong together), numbered by the thing's count of events. The count is checked again under the head lock, so
@@ -8,7 +8,8 @@ of two officers who act at the same moment one is told `stale` and prepares agai
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,14 @@ from sqlalchemy import func, select
 
 from ledger.actors import Actor
 from ledger.database import Reading
-from ledger.drafting import Unsigned, sign_drafts
+from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import SubjectPart
+from ledger.idempotency import find_answers
 from ledger.ids import new_id
-from ledger.proposals import Condition, EventCount, IdempotencyKey, Proposal, Replayed
+from ledger.proposals import IdempotencyKey, Replayed, retrying
+from ledger.recording import stored_answer
 from ledger.tables.log import thing_events
-from verifiers import canonical
 
 if TYPE_CHECKING:
     from ledger.region import Region
@@ -64,34 +66,22 @@ def officer_of(actor: Actor) -> str:
     return actor.operator
 
 
-async def take_steps(
-    region: Region,
-    steps: Sequence[Unsigned],
-    answer: dict[str, Any],
-    *,
-    conditions: Sequence[Condition] = (),
-    touches: Sequence[str] | frozenset[str] = (),
-    reads: Sequence[str] | frozenset[str] = (),
-    idempotency: IdempotencyKey | None = None,
+async def once(
+    region: Region, idempotency: IdempotencyKey | None, attempt: Callable[[], Awaitable[dict[str, Any]]]
 ) -> dict[str, Any]:
-    """Append `steps` of one department together and return `answer` with the index of the first one as `entry`.
+    """Return the answer this request got before, or run `attempt` until it is not `stale`.
 
-    The same request again gets the stored answer of the first time. Raises `Refusal` as writer and conditions do.
+    The look comes first because a repeated decision would otherwise be refused for having been made. Raises `Refusal`
+    with idempotency.conflict or answer.erased, or as `attempt` does.
     """
-    signer = await region.signer(steps[0].by, "statement")
-    drafts = await sign_drafts(region.origin, steps, signer)
-    counted = tuple(EventCount(step.thing, step.n) for step in steps)
-    proposal = Proposal(
-        drafts=drafts,
-        touches=frozenset(touches) | {step.thing for step in steps},
-        reads=frozenset(reads),
-        conditions=(*counted, *conditions),
-        idempotency=idempotency,
-        answer=canonical.encode(answer) if idempotency else None,
-    )
-    try:
-        committed = await region.writer.append(proposal)
-    except Replayed as replayed:
-        stored = answer if replayed.answer is None else canonical.decode_object(replayed.answer, len(replayed.answer))
-        return stored | {"entry": replayed.indexes[0]}
-    return answer | {"entry": committed.indexes[0]}
+    if idempotency is not None:
+        slot = region.vault.idempotency_slot(idempotency.client, idempotency.endpoint, idempotency.key)
+        found = (await region.database.read(lambda tx: find_answers(tx, [slot]), cheap=True)).get(slot)
+        if found is not None:
+            if not secrets.compare_digest(found.mac, idempotency.mac):
+                raise Refusal(Code.IDEMPOTENCY_CONFLICT)
+            if found.erased:
+                raise Refusal(Code.ANSWER_ERASED)
+            answer = None if found.answer is None else region.vault.open_answer(found.answer)
+            return stored_answer(Replayed(found.indexes, found.at, answer))
+    return await retrying(attempt)

@@ -35,10 +35,10 @@ class Unsigned:
 
 
 async def sign_drafts(origin: str, unsigned: Sequence[Unsigned], signer: Signer) -> list[Draft]:
-    """Sign the statements of `unsigned` with one statement key, in one call, and give the drafts in the same order.
+    """Sign the statements of `unsigned` with one statement key, in one call, and give the drafts in order.
 
-    Facts gain `thing`, `n`, `salt_d`, `subjects` (ids, in the order of the record's parts), `secret` with the first event
-    of a thing, and the digests `jws` and `code` where there is a document.
+    Facts gain `thing`, `n`, `salt_d`, `subjects` (ids, in the order of the record's parts), `secret` with the first
+    event of a thing, and the digests `jws` and `code` where there is a document.
     """
     prepared = [_payload(origin, each) for each in unsigned]
     kid = signer.public_key.kid
