@@ -89,24 +89,22 @@ def _is_time(value: object) -> bool:
 
 
 def _signed_claims(assertion: str, client: Client) -> dict[str, Any]:
-    """Return the claims under the first registered key that signed them; one suite a key."""
-    for jwk in client.keys:
-        key = jwt.PyJWK(jwk)
-        algorithm = "ES256" if jwk.get("crv") == "P-256" else "EdDSA"
+    """Return the claims under the registered key that signed them; the suite is the key's, never the header's."""
+    for key in client.keys().values():
+        algorithm = SUITE_ALGORITHMS.get(key.suite)
+        if algorithm is None:
+            continue
         try:
-            claims = jwt.decode(
+            return dict(jwt.decode(
                 assertion,
-                key=key.key,
+                key=jwt.PyJWK(key.jwk()).key,
                 algorithms=[algorithm],
                 options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
-            )
-        except jwt.InvalidSignatureError:
-            continue
-        except jwt.InvalidAlgorithmError:
+            ))
+        except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
             continue
         except jwt.PyJWTError:
             raise Refusal(Code.ASSERTION_MALFORMED) from None
-        return dict(claims)
     raise Refusal(Code.ASSERTION_SIGNATURE)
 
 
@@ -189,4 +187,4 @@ class Tokens:
 def actor_of(claims: dict[str, Any], client: Client, operator: str | None) -> Actor:
     """Return the actor behind checked token `claims`: scopes are the token's that the client still has."""
     scopes = frozenset(str(claims["scope"]).split()) & client.scopes
-    return Actor(client=client.id, department=client.department, scopes=scopes, operator=operator, areas=client.areas)
+    return Actor(client=client.id, department=client.department or "", scopes=scopes, operator=operator, areas=client.areas)

@@ -15,6 +15,7 @@ from api.problems import Language, language_of
 from ledger import clients
 from ledger.actors import Actor
 from ledger.errors import Code, Refusal
+from ledger.proposals import IdempotencyKey
 from ledger.region import Region
 
 OFFICER_SCOPES = frozenset({"issue", "window", "supervise"})
@@ -48,7 +49,9 @@ class Callers:
         """
         known = self._clients.get(client_id)
         if known is None:
-            known = await self._region.database.read(lambda tx: clients.get(tx, client_id))
+            known = await self._region.database.read(lambda tx: clients.find(tx, client_id), cheap=True)
+            if known is None:
+                raise Refusal(Code.CLIENT_UNKNOWN)
             self._clients[client_id] = known
         if known.disabled:
             raise Refusal(Code.CLIENT_DISABLED)
@@ -103,18 +106,22 @@ def allowed(*scopes: str) -> Callable[..., Awaitable[Actor]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """An `Idempotency-Key` with the canonical body it stands for; `endpoint` keeps keys of different calls apart."""
+class Once:
+    """What makes a call the same call again: endpoint, `Idempotency-Key` and canonical body."""
 
     endpoint: str
-    value: str
+    key: str
     body: bytes
 
+    def by(self, actor: Actor, region: Region) -> IdempotencyKey:
+        """Return the ledger's form of it for `actor`: the body only as a keyed hash (protocol rule 9)."""
+        return IdempotencyKey(actor.client, self.endpoint, self.key, region.vault.body_mac(self.body))
 
-async def idempotency(
+
+async def once(
     request: Request, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
-) -> Key:
-    """Return the call's idempotency key and canonical body.
+) -> Once:
+    """Return what makes this call the same call again.
 
     Raises `Refusal` `idempotency.missing`.
     """
@@ -123,13 +130,12 @@ async def idempotency(
     body: Any = await request.json() if await request.body() else None
     # The path with its ids is part of what the key stands for: the same key on another licence is another body.
     canonical = orjson.dumps([request.url.path, body], option=orjson.OPT_SORT_KEYS)
-    route = request.scope["route"]
-    return Key(f"{request.method} {route.path}", idempotency_key, canonical)
+    return Once(f"{request.method} {request.scope['route'].path}", idempotency_key, canonical)
 
 
 RegionNow = Annotated[Region, Depends(region_of)]
 Tongue = Annotated[Language, Depends(language)]
-Idempotency = Annotated[Key, Depends(idempotency)]
+OnceOnly = Annotated[Once, Depends(once)]
 Issuer = Annotated[Actor, Depends(allowed("issue"))]
 Window = Annotated[Actor, Depends(allowed("window"))]
 Supervisor = Annotated[Actor, Depends(allowed("supervise"))]
