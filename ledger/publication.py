@@ -7,9 +7,10 @@ size.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import BigInteger, Row, delete, func, insert, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -19,7 +20,7 @@ from ledger.tables.publishing import checkpoints, publication
 KEPT_S: Final = 600
 """Every checkpoint is kept this long; of older ones the last of each minute, and those a trust list names."""
 
-_MINUTE: Final = 60
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LeaseLost(Exception):
@@ -30,19 +31,19 @@ class LeaseLost(Exception):
 class Publication:
     """What is public: `note` is the signed checkpoint of the tree of `size` leaves; None where there never was one.
 
-    `signed_at` is in Unix seconds. `token` is the fencing token of the lease at the time of reading.
+    `token` is the fencing token of the lease at the time of reading.
     """
 
     size: int
     note: str | None
-    signed_at: int
+    signed_at: datetime
     token: int
 
 
 def read_publication(tx: Reading) -> Publication:
     """Return what is public now."""
     row = tx.execute(select(publication)).one_or_none()
-    return Publication(0, None, 0, 0) if row is None else _publication(row)
+    return Publication(0, None, NEVER, 0) if row is None else _publication(row)
 
 
 def take_lease(tx: Writing, holder: str, ttl_ms: int, *, force: bool = False) -> int | None:
@@ -52,7 +53,7 @@ def take_lease(tx: Writing, holder: str, ttl_ms: int, *, force: bool = False) ->
     known to be gone: with SQLite there is one serving process, so who starts is the only one.
     """
     moment = int(now(tx).timestamp() * 1000)
-    empty = {"id": 1, "size": 0, "note": "", "signed_at": 0, "token": 0, "holder": "", "lease_until": 0}
+    empty = {"id": 1, "size": 0, "note": "", "signed_at": NEVER, "token": 0, "holder": "", "lease_until": 0}
     opening = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
     tx.execute(opening(publication).values(empty).on_conflict_do_nothing())
     lease = {"holder": holder, "lease_until": moment + ttl_ms}
@@ -71,7 +72,7 @@ def release_lease(tx: Writing, token: int) -> None:
     tx.execute(update(publication).where(mine).values(holder="", lease_until=0))
 
 
-def swap(tx: Writing, old: Publication, size: int, root: bytes, note: str, signed_at: int) -> None:
+def swap(tx: Writing, old: Publication, size: int, root: bytes, note: str, signed_at: datetime) -> None:
     """Make `note` the newest checkpoint, if `old` still is and its lease was not taken by others; raises
     `LeaseLost`.
     """
@@ -99,16 +100,16 @@ def pin_checkpoints(tx: Writing, sizes: list[int]) -> None:
     tx.execute(update(checkpoints).where(checkpoints.c.size.in_(sizes)).values(pinned=True))
 
 
-def thin_checkpoints(tx: Writing, now_s: int) -> int:
-    """Drop what is older than `KEPT_S` but for the last checkpoint of each minute and pinned ones; return how many
-    went.
-    """
+def thin_checkpoints(tx: Writing, at: datetime) -> int:
+    """Drop what is older than `KEPT_S` but for the last checkpoint of each minute and pinned ones; return how many."""
     # One day at a time keeps the statement short; a process that was down longer leaves a few more than needed.
-    old = checkpoints.c.signed_at.between(now_s - KEPT_S - 86_400, now_s - KEPT_S)
-    last = select(func.max(checkpoints.c.size)).where(old).group_by(checkpoints.c.signed_at // _MINUTE)
+    end = at - timedelta(seconds=KEPT_S)
+    old = checkpoints.c.signed_at.between(end - timedelta(days=1), end)
+    minute = type_coerce(checkpoints.c.signed_at, BigInteger) // 60
+    last = select(func.max(checkpoints.c.size)).where(old).group_by(minute)
     gone = tx.execute(delete(checkpoints).where(old, ~checkpoints.c.pinned, checkpoints.c.size.not_in(last)))
     return int(gone.rowcount)
 
 
-def _publication(row: Row[tuple[int, int, str, int, int, str, int]]) -> Publication:
+def _publication(row: Row[Any]) -> Publication:
     return Publication(row.size, row.note or None, row.signed_at, row.token)

@@ -7,7 +7,7 @@ projection of `trust.published` entries.
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text
 
-from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
+from ledger.tables.base import OPERATIONAL, PROJECTION, Instant, metadata
 
 publication = Table(
     "publication",
@@ -15,7 +15,7 @@ publication = Table(
     Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1: a log has one head in public"),
     Column("size", BigInteger, nullable=False),
     Column("note", Text, nullable=False, comment="signed checkpoint; empty before the first"),
-    Column("signed_at", BigInteger, nullable=False, comment="Unix seconds"),
+    Column("signed_at", Instant, nullable=False),
     Column("token", BigInteger, nullable=False, comment="fencing token: rises with every change of the lease holder"),
     Column("holder", String(22), nullable=False, comment="publisher that holds the lease; empty for nobody"),
     Column("lease_until", BigInteger, nullable=False, comment="Unix milliseconds"),
@@ -28,7 +28,7 @@ checkpoints = Table(
     Column("size", BigInteger, primary_key=True, autoincrement=False),
     Column("root", LargeBinary(32), nullable=False),
     Column("note", Text, nullable=False, comment="the first checkpoint signed for this size"),
-    Column("signed_at", BigInteger, nullable=False, comment="Unix seconds"),
+    Column("signed_at", Instant, nullable=False),
     Column("pinned", Boolean, nullable=False, comment="named by a trust list: kept for ever"),
     Index("ix_checkpoints_signed_at", "signed_at"),
     info=OPERATIONAL,
