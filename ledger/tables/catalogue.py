@@ -5,9 +5,22 @@ what was decided. Documents are kept as canonical JSON text; positions are `{"or
 trust list.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
+from ledger.errors import Code
+from ledger.tables.base import OPERATIONAL, PROJECTION, metadata, refuses
 
 departments = Table(
     "departments",
@@ -98,6 +111,17 @@ matters = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("idx", BigInteger, nullable=False),
     info=PROJECTION,
+)
+
+client_assertions = Table(
+    "client_assertions",
+    metadata,
+    Column("client", String(64), nullable=False),
+    Column("jti", String(128), nullable=False),
+    Column("expires", BigInteger, nullable=False, comment="Unix seconds; forgotten a while later"),
+    PrimaryKeyConstraint("client", "jti", info=refuses(Code.ASSERTION_REPLAYED)),
+    Index("ix_client_assertions_expires", "expires"),
+    info=OPERATIONAL,
 )
 
 clients = Table(

@@ -1,0 +1,282 @@
+"""Which keys departments and services sign with, from the entry that registers one to the entry that ends it.
+
+Certificates come from the region's root where its key lies in the store; else `elicence keys request|sign|install`
+carry the request to the root and the certificate back, and `register` logs the result. A retired key's private half is
+destroyed, its signatures before that stay good (protocol 16, 17).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from sqlalchemy import bindparam, update
+
+from keys.certificates import LeafSubject, check_root, department_subject, fingerprint
+from keys.certification import issue_leaf, read_request
+from keys.errors import UnknownKey
+from keys.public_key import PublicKey
+from keys.suites import ES256
+from ledger import positions
+from ledger.actors import Actor
+from ledger.catalogue import Catalogue, RegisteredKey
+from ledger.database import Writing, bulk_insert
+from ledger.drafting import Unsigned
+from ledger.errors import Code, Refusal
+from ledger.events import Event, projector
+from ledger.proposals import IdempotencyKey
+from ledger.recording import acted, count_of, record
+from ledger.tables.catalogue import registered_keys
+from verifiers.encoding import b64u_decode, b64u_encode
+from verifiers.entry import REGION
+from verifiers.legal_dates import format_time
+
+if TYPE_CHECKING:
+    from ledger.region import Region
+
+DEPARTMENT_PURPOSES: Final = ("licence", "code", "statement")
+"""What each department signs with keys of its own."""
+
+CERTIFIED: Final = frozenset({"licence", "code", "status", "list"})
+"""Purposes whose keys carry a certificate under the region's root."""
+
+REASONS: Final = ("compromised", "superseded", "unspecified")
+
+
+def registered(
+    purpose: str,
+    department: str | None,
+    key: PublicKey,
+    certificate: bytes | None,
+    log_from: Mapping[str, Any],
+    by: Mapping[str, str] | None = None,
+) -> Unsigned:
+    """Prepare the event that makes a key known."""
+    facts: dict[str, Any] = {
+        **(by or {}),
+        "purpose": purpose,
+        "suite": key.suite,
+        "spki": b64u_encode(key.spki),
+        "log_from": dict(log_from),
+    }
+    if department is not None:
+        facts["department"] = department
+    if certificate is not None:
+        facts["certificate"] = b64u_encode(certificate)
+    return Unsigned("key", REGION, "key.registered", key.kid, 0, secrets.token_bytes(32), facts)
+
+
+def ended(key: RegisteredKey, n: int, event: str, facts: dict[str, Any]) -> Unsigned:
+    """Prepare the event that ends a key's signing (`key.retired`, `key.compromised`), its n-th."""
+    return Unsigned("key", REGION, event, key.kid, n, key.secret, facts)
+
+
+def new_department_keys(region: Region, department: str) -> dict[str, PublicKey]:
+    """Make the three keys of a department in the store, those that are not there yet, and return them by purpose."""
+    held = {entry.name: entry.public_key for entry in region.store.list() if entry.state == "active"}
+    names = {purpose: f"{department}/{purpose}" for purpose in DEPARTMENT_PURPOSES}
+    return {purpose: held.get(name) or region.store.create(name, ES256) for purpose, name in names.items()}
+
+
+async def certify(region: Region, name: str, subject: LeafSubject, now: datetime) -> bytes | None:
+    """Have the root in the store certify key `name`, install and return the leaf; `None` where the root is off line."""
+    try:
+        root = region.store.signer("root")
+    except UnknownKey:
+        return None
+    if root.certificate is None:
+        return None
+    trusted = check_root(root.certificate)
+    request = read_request(region.store.request(name, subject))
+    begins = max(now.replace(microsecond=0), trusted.not_before)
+    leaf = await issue_leaf(root, root.certificate, request, not_before=begins, not_after=trusted.not_after)
+    region.store.install(name, leaf)
+    return leaf
+
+
+def certificate_in_store(region: Region, name: str, key: PublicKey) -> bytes | None:
+    """Return the certificate that was installed for `key`, if any."""
+    for entry in region.store.list():
+        if entry.name == name and entry.public_key == key:
+            return entry.certificate
+    return None
+
+
+async def department_keys(
+    region: Region, department: str, organisation: str, log_from: Mapping[str, Any]
+) -> list[Unsigned]:
+    """Make and certify the keys of a new department; those waiting for a certificate are left out."""
+    events = []
+    for purpose, key in new_department_keys(region, department).items():
+        name = f"{department}/{purpose}"
+        certificate = certificate_in_store(region, name, key)
+        if purpose in CERTIFIED and certificate is None:
+            subject = department_subject(region.base_url, department, organisation, purpose)
+            certificate = await certify(region, name, subject, region.clock.now())
+            if certificate is None:
+                continue
+        events.append(registered(purpose, department, key, certificate, log_from))
+    return events
+
+
+async def register(
+    region: Region, actor: Actor, department: str, purpose: str, *, idempotency: IdempotencyKey | None = None
+) -> dict[str, Any]:
+    """Log the key of a department whose certificate has been installed in the store.
+
+    Raises `Refusal` key.certificate while there is none, department.unknown.
+    """
+    region.catalogue.active_department(department)
+    name = f"{department}/{purpose}"
+    key = region.store.signer(name).public_key
+    certificate = certificate_in_store(region, name, key)
+    if purpose in CERTIFIED and certificate is None:
+        raise Refusal(Code.KEY_CERTIFICATE, None, key=name)
+    if key.kid in region.catalogue.keys:
+        return answer_of(region.catalogue.keys[key.kid])
+    log_from = await region.database.read(lambda tx: positions.latest(tx, region.origin))
+    event = registered(purpose, department, key, certificate, log_from, acted(actor))
+    answer = {"kid": key.kid, "purpose": purpose, "department": department}
+    return await record(region, [event], answer, idempotency=idempotency)
+
+
+async def rotate(
+    region: Region, actor: Actor, department: str, purpose: str, *, idempotency: IdempotencyKey | None = None
+) -> dict[str, Any]:
+    """Let a new key take over from the one that signs now; what the old one signed stays good.
+
+    Raises `Refusal` key.unknown, department.unknown, key.certificate where the root is off line.
+    """
+    names = region.catalogue.active_department(department).names
+    old = region.catalogue.active_key(department, purpose)
+    name = f"{department}/{purpose}"
+    key = next((e.public_key for e in region.store.list() if e.name == name and e.state == "next"), None)
+    key = key or region.store.rotate(name)
+    certificate = certificate_in_store(region, name, key)
+    if purpose in CERTIFIED and certificate is None:
+        subject = department_subject(region.base_url, department, names["zh"], purpose)
+        certificate = await certify(region, name, subject, region.clock.now())
+        if certificate is None:
+            raise Refusal(Code.KEY_CERTIFICATE, None, key=name)
+    log_from = await region.database.read(lambda tx: positions.latest(tx, region.origin))
+    # Both in one transaction: there is no moment without a key, and none with two.
+    events = [
+        registered(purpose, department, key, certificate, log_from, acted(actor)),
+        ended(old, 1, "key.retired", {"kid": old.kid}),
+    ]
+    answer = {"kid": key.kid, "purpose": purpose, "department": department, "retired": old.kid}
+    result = await record(region, events, answer, idempotency=idempotency)
+    # A crash before this line leaves the old key active in the store; `follow_log` promotes on the next start.
+    region.store.promote(name)
+    return result
+
+
+def follow_log(region: Region) -> None:
+    """Bring the store in line with the log: promote the successor of every key the log has retired."""
+    waiting = {entry.name: entry.public_key.kid for entry in region.store.list() if entry.state == "next"}
+    for name, kid in waiting.items():
+        known = region.catalogue.keys.get(kid)
+        if known is not None and known.closed_idx is None:
+            region.store.promote(name)
+
+
+async def compromise(
+    region: Region,
+    actor: Actor,
+    kid: str,
+    *,
+    since: datetime,
+    reason: str = "compromised",
+    idempotency: IdempotencyKey | None = None,
+) -> dict[str, Any]:
+    """Say that a key may have been in other hands since `since`: entries proven before that stay good (protocol 16).
+
+    A second call can only move the moment further back. Raises `Refusal` key.unknown, request.member_invalid.
+    """
+    key = region.catalogue.keys.get(kid)
+    if key is None:
+        raise Refusal(Code.KEY_UNKNOWN, None, kid=kid)
+    if reason not in REASONS:
+        raise Refusal(Code.REQUEST_MEMBER_INVALID, "/reason", allowed=list(REASONS))
+    before = await region.database.read(lambda tx: positions.at_or_before(tx, region.origin, since))
+    known = (key.revoked or {}).get("trust_before")
+    if known is not None and known["size"] <= before["size"]:
+        return answer_of(key)
+    revoked = {"at": format_time(region.clock.now()), "reason": reason, "trust_before": before}
+    n = await region.database.read(lambda tx: count_of(tx, kid))
+    event = ended(key, n, "key.compromised", {**acted(actor), "kid": kid, "revoked": revoked})
+    return await record(region, [event], {"kid": kid, "revoked": revoked}, idempotency=idempotency)
+
+
+def check_signers(catalogue: Catalogue, department: str, kids: Mapping[str, str]) -> None:
+    """Refuse when a key used while preparing is no longer the one in force; `kids` are by purpose. Raises stale."""
+    for purpose, kid in kids.items():
+        if catalogue.active_key(department, purpose).kid != kid:
+            raise Refusal(Code.STALE, None, kid=kid)
+
+
+def answer_of(key: RegisteredKey) -> dict[str, Any]:
+    """Return what callers see of a key."""
+    answer: dict[str, Any] = {"kid": key.kid, "purpose": key.purpose, "entry": key.idx, "suite": key.key.suite}
+    if key.department is not None:
+        answer["department"] = key.department
+    if key.certificate is not None:
+        answer["cert_sha256"] = fingerprint(key.certificate)
+    if key.revoked is not None:
+        answer["revoked"] = dict(key.revoked)
+    return answer
+
+
+@projector("key.registered")
+def _project_registered(tx: Writing, events: Sequence[Event]) -> None:
+    bulk_insert(tx, registered_keys, [_row(event) for event in events])
+
+
+def _row(event: Event) -> tuple[Any, ...]:
+    facts = event.facts
+    certificate = facts.get("certificate")
+    return (
+        event.thing,
+        facts["purpose"],
+        facts.get("department"),
+        facts["suite"],
+        b64u_decode(facts["spki"]),
+        None if certificate is None else b64u_decode(certificate),
+        _json(facts["log_from"]),
+        None,
+        None,
+        b64u_decode(facts["secret"]),
+        event.idx,
+    )
+
+
+@projector("key.retired")
+def _project_retired(tx: Writing, events: Sequence[Event]) -> None:
+    _close(tx, events)
+
+
+@projector("key.compromised")
+def _project_compromised(tx: Writing, events: Sequence[Event]) -> None:
+    _close(tx, events)
+    table = registered_keys
+    tx.execute(
+        update(table).where(table.c.kid == bindparam("_kid")).values(revoked=bindparam("_revoked")),
+        [{"_kid": event.thing, "_revoked": _json(event.facts["revoked"])} for event in events],
+    )
+
+
+def _close(tx: Writing, events: Sequence[Event]) -> None:
+    table = registered_keys
+    tx.execute(
+        update(table)
+        .where(table.c.kid == bindparam("_kid"), table.c.closed_idx.is_(None))
+        .values(closed_idx=bindparam("_idx")),
+        [{"_kid": event.thing, "_idx": event.idx} for event in events],
+    )
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
