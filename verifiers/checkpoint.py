@@ -196,7 +196,7 @@ def open_checkpoint(data: str | bytes, policy: LogPolicy) -> SignedCheckpoint:
     """Read a signed checkpoint and check it against the policy of its log.
 
     Raises `Malformed`, or `SignatureFailed` with `checkpoint.origin` (another log), `checkpoint.unsigned` (a log
-    key has not signed) or `checkpoint.signature` (a known line fails). Whether `published` is enough is for the caller to say.
+    key has not signed) or `checkpoint.signature` (a known line fails). The caller judges whether `published` will do.
     """
     note = parse_note(data)
     checkpoint = parse_checkpoint(note.text)
