@@ -185,6 +185,11 @@ def certified_key(certificate: bytes) -> PublicKey:
     return _public_key(_parsed(certificate))
 
 
+def certified_until(certificate: bytes) -> datetime:
+    """When a DER certificate ends (aware UTC), with nothing about it checked but its form. Raises `BadCertificate`."""
+    return _parsed(certificate).not_valid_after_utc
+
+
 def read_subject(name: x509.Name, names: x509.SubjectAlternativeName) -> tuple[LeafSubject, str | None]:
     """The subject in a certificate's or request's names, and its DNS name if it has one. Raises `BadCertificate`."""
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
