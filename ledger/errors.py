@@ -195,6 +195,7 @@ class Code(StrEnum):
     RECORD_UNKNOWN = "record.unknown"
     RECORD_ERASED = "record.erased"
     RECORD_DAMAGED = "record.damaged"
+    ERASURE_SAME_OFFICER = "erasure.same_officer"
 
 
 class Refusal(Exception):

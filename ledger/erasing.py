@@ -1,0 +1,160 @@
+"""Erasing what is known about a person (个人信息保护法 47) without touching the log: crypto-shredding (protocol 5).
+
+The wrapped key of every part about the subject is deleted, what is stored of the part shrinks to its digest, the
+blind index forgets the subject's numbers, and stored answers that carry the parts go too. The tree does not change,
+because it holds salted digests only. All of it happens in the transaction of a `record.erased` entry that names two
+officers, so a part that is missing without such an entry is tampering, and the audit says so. Backups of
+`record_keys` must not outlive the period in docs/operating/backup.md; a restore replays the erasures with
+`replay_erasures` before anything is served.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, delete, select, tuple_, update
+
+from ledger.actors import Actor
+from ledger.database import Reading, Writing, bulk_insert
+from ledger.drafting import Unsigned
+from ledger.errors import Code, Refusal
+from ledger.events import Event, projector
+from ledger.idempotency import erase_answers
+from ledger.ids import new_id
+from ledger.proposals import IdempotencyKey, retrying
+from ledger.recording import acted, record
+from ledger.tables.log import erasures, record_keys, records
+from ledger.tables.subjects import record_subjects, subject_index, subjects
+from ledger.vault import erased, is_erased
+from verifiers.entry import REGION
+
+if TYPE_CHECKING:
+    from ledger.region import Region
+
+EVENT: Final = "record.erased"
+_CHUNK: Final = 500
+
+Place = tuple[int, int]
+"""A record part: entry index and part number from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillAllParts:
+    """Condition of an erasure: no part about the subject was written since the parts were listed.
+    Refused as `stale`.
+    """
+
+    subject: str
+    last: int
+
+    @classmethod
+    def check(cls, tx: Writing, conditions: Sequence[StillAllParts]) -> dict[StillAllParts, Refusal]:
+        """Look for later parts, a subject at a time: erasures are rare."""
+        about, idx = record_subjects.c.subject, record_subjects.c.idx
+        return {
+            each: Refusal(Code.STALE)
+            for each in conditions
+            if tx.execute(select(idx).where(about == each.subject, idx > each.last).limit(1)).first() is not None
+        }
+
+
+async def erase_subject(
+    region: Region,
+    actor: Actor,
+    subject: str,
+    *,
+    second: str,
+    ground: str,
+    document_no: str,
+    idempotency: IdempotencyKey | None = None,
+) -> dict[str, Any]:
+    """Erase everything personal the records hold about `subject`, and return how many parts that were.
+
+    `actor.operator` and `second` are the two officers, `ground` the article it rests on. Raises `Refusal`
+    subject.unknown where nothing is left to erase, operator.missing, erasure.same_officer.
+    """
+    if actor.operator is None:
+        raise Refusal(Code.OPERATOR_MISSING)
+    if actor.operator == second:
+        raise Refusal(Code.ERASURE_SAME_OFFICER, "/second")
+
+    async def attempt() -> dict[str, Any]:
+        places = await region.database.read(lambda tx: parts_about(tx, subject))
+        if not places:
+            raise Refusal(Code.SUBJECT_UNKNOWN, "/subject", subject=subject)
+        facts = {
+            **acted(actor),
+            "subject": subject,
+            "parts": [list(place) for place in places],
+            "officers": [actor.operator, second],
+            "ground": ground,
+            "document_no": document_no,
+        }
+        event = Unsigned(EVENT, actor.department or REGION, EVENT, new_id(), 0, secrets.token_bytes(32), facts)
+        condition = StillAllParts(subject, max(idx for idx, _ in places))
+        answer = {"subject": subject, "parts": len(places)}
+        return await record(
+            region, [event], answer, idempotency=idempotency, conditions=[condition], touches=[f"subject:{subject}"]
+        )
+
+    return await retrying(attempt)
+
+
+def parts_about(tx: Reading, subject: str) -> list[Place]:
+    """Return the record parts about `subject` that are not erased yet, oldest first."""
+    gone = and_(erasures.c.idx == record_subjects.c.idx, erasures.c.part == record_subjects.c.part)
+    rows = tx.execute(
+        select(record_subjects.c.idx, record_subjects.c.part)
+        .outerjoin(erasures, gone)
+        .where(record_subjects.c.subject == subject, erasures.c.idx.is_(None))
+        .order_by(record_subjects.c.idx, record_subjects.c.part)
+    )
+    return [(row.idx, row.part) for row in rows]
+
+
+@projector(EVENT)
+def project_erasures(tx: Writing, events: Sequence[Event]) -> None:
+    """Note the erased parts and shred them; in a replay there is nothing left to shred."""
+    for event in events:
+        places: list[Place] = [(idx, part) for idx, part in event.facts["parts"]]
+        bulk_insert(tx, erasures, [(idx, part, event.idx) for idx, part in places])
+        subject = event.facts["subject"]
+        tx.execute(delete(subject_index).where(subject_index.c.subject == subject))
+        tx.execute(delete(subjects).where(subjects.c.id == subject))
+        shred(tx, places)
+
+
+def shred(tx: Writing, places: Sequence[Place]) -> int:
+    """Delete keys, ciphertexts and stored answers of these parts, and return how many ciphertexts were still there.
+
+    The database lets a part be replaced by its erased form only while `erasures` names it.
+    """
+    shredded = 0
+    for chunk in _chunks(places):
+        there = tuple_(records.c.idx, records.c.part).in_(chunk)
+        for row in tx.execute(select(records).where(there)).all():
+            if not is_erased(row.blob):
+                one = (records.c.idx == row.idx) & (records.c.part == row.part)
+                tx.execute(update(records).where(one).values(blob=erased(row.blob)))
+                shredded += 1
+        tx.execute(delete(record_keys).where(tuple_(record_keys.c.idx, record_keys.c.part).in_(chunk)))
+    erase_answers(tx, {idx for idx, _ in places})
+    return shredded
+
+
+def replay_erasures(tx: Writing) -> int:
+    """Shred again whatever a restored backup brought back, and return how many parts that were.
+
+    Run after a restore and before anything is served. `erasures` must hold the entries up to the newest known: where
+    the backup itself is older than an erasure, the entries are fetched from the published log's record of them first.
+    """
+    rows = tx.execute(select(erasures.c.idx, erasures.c.part).order_by(erasures.c.idx, erasures.c.part)).all()
+    return shred(tx, [(row.idx, row.part) for row in rows])
+
+
+def _chunks(places: Sequence[Place]) -> Iterable[Sequence[Place]]:
+    for start in range(0, len(places), _CHUNK):
+        yield places[start : start + _CHUNK]
