@@ -54,7 +54,6 @@ credit_checks = Table(
     metadata,
     Column("id", String(22), primary_key=True),
     Column("subject", String(22), nullable=False),
-    Column("purpose", Text, nullable=False),
     Column("matter", String(64)),
     Column("outcome", String(10), nullable=False, comment="yes, no or conditions"),
     Column("conditions", Text, nullable=False, comment="JSON array"),

@@ -94,7 +94,8 @@ decisions = Table(
     Column("digest", LargeBinary(32), nullable=False),
     Column("size", BigInteger, nullable=False, comment="log size at which the preview was computed"),
     Column("root", String(200), nullable=False, comment="id of the root cause"),
-    Column("settled_idx", BigInteger),
+    Column("settled_idx", BigInteger, comment="entry after which every licence has its own entry about the decision"),
+    Column("restored_idx", BigInteger, comment="the same for the reversal"),
     info=PROJECTION,
 )
 
