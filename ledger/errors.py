@@ -197,6 +197,12 @@ class Code(StrEnum):
     RECORD_DAMAGED = "record.damaged"
     ERASURE_SAME_OFFICER = "erasure.same_officer"
 
+    # what is published
+    RECEIPT_PENDING = "receipt.pending"
+    CHECKPOINT_UNKNOWN = "checkpoint.unknown"
+    STATUS_LIST_UNKNOWN = "status_list.unknown"
+    TRUST_LIST_UNKNOWN = "trust_list.unknown"
+
 
 class Refusal(Exception):
     """An expected no, with a stable `code`, the JSON `pointer` of what it is about, and `facts` for its text.

@@ -31,6 +31,9 @@ from verifiers.tiles import (
 SLICE: Final = 4096
 """Entries read and cut at once: about 1.2 MB, whatever the size of the log."""
 
+TILES_KNOWN: Final = 512
+"""Tiles a hash reader remembers: 4 MiB."""
+
 COMPARED_AT_START: Final = 1 << 18
 """Newest entries whose tiles are made again and compared when a process starts; the audit compares all."""
 
@@ -77,10 +80,17 @@ def read_tiles(files: PublicFiles, tiles: Iterable[Tile]) -> dict[Tile, bytes]:
 
 
 def hash_reader(files: PublicFiles, size: int) -> HashReader:
-    """Return what reads hashes of the tree of `size` leaves out of the files."""
+    """Return what reads hashes of the tree of `size` leaves out of the files; it remembers the tiles it has read.
+
+    Neighbouring entries need mostly the same tiles. It is meant for one call's worth of proofs, not to be kept.
+    """
+    known: dict[Tile, bytes] = {}
 
     def read(tiles: Sequence[Tile]) -> Mapping[Tile, bytes]:
-        return read_tiles(files, tiles)
+        if len(known) > TILES_KNOWN:
+            known.clear()
+        known.update(read_tiles(files, [tile for tile in tiles if tile not in known]))
+        return known
 
     return HashReader(size, read)
 

@@ -1,0 +1,82 @@
+"""Receipts, composed when asked for: from the entry, the head of its record, and the published tiles. None is stored.
+
+The proof ends in the newest checkpoint this process serves, or in an older one that a trust list names, because what
+a retired or compromised key signed counts only under the tree in which its term ended (protocol 12, 16).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from ledger.database import Reading
+from ledger.errors import Code, Refusal
+from ledger.public_files import served_size
+from ledger.publication import checkpoint_at
+from ledger.tables.log import entries, records
+from ledger.tile_files import hash_reader
+from ledger.vault import Vault, digest_of
+from verifiers import commitment, receipt, statement
+from verifiers.commitment import NO_DOCUMENT, Opening
+from verifiers.encoding import b64u_decode
+from verifiers.merkle import prove_inclusion
+
+if TYPE_CHECKING:
+    from ledger.region import Region
+
+_DIGEST_END = 33
+
+
+async def receipts_of(region: Region, indexes: Sequence[int], *, size: int | None = None) -> list[str]:
+    """Return the receipts of entries that are published, in the order asked, all under one checkpoint.
+
+    `size` asks for the checkpoint of exactly that tree. Raises `Refusal` record.unknown for an entry there is not,
+    receipt.pending for one that no checkpoint covers yet, checkpoint.unknown for a size that was never published or
+    is no longer kept.
+    """
+    openings = await region.database.read(lambda tx: [opening_of(tx, region.vault, idx) for idx in indexes])
+    note = region.publisher.note if size is None else await region.database.read(lambda tx: checkpoint_at(tx, size))
+    if note is None:
+        raise Refusal(Code.RECEIPT_PENDING if size is None else Code.CHECKPOINT_UNKNOWN, size=size or 0)
+    if max(indexes, default=-1) >= served_size(note):
+        raise Refusal(Code.RECEIPT_PENDING, retry_after=1, idx=max(indexes), published=served_size(note))
+    return await asyncio.to_thread(_compose, region, list(zip(indexes, openings, strict=True)), note)
+
+
+async def receipt_of(region: Region, idx: int, *, size: int | None = None, wait: bool = False) -> str:
+    """Return the receipt of one entry; `wait` waits until a checkpoint covers it. Raises what `receipts_of` raises."""
+    if wait and size is None:
+        await region.publisher.published(idx)
+    [text] = await receipts_of(region, [idx], size=size)
+    return text
+
+
+def opening_of(tx: Reading, vault: Vault, idx: int) -> Opening:
+    """Return what opens entry `idx` to the documents it commits to; works for erased records too, by their digests.
+
+    Raises `Refusal` record.unknown.
+    """
+    leaf = tx.execute(select(entries.c.bytes).where(entries.c.idx == idx)).scalar_one_or_none()
+    if leaf is None:
+        raise Refusal(Code.RECORD_UNKNOWN, idx=idx)
+    theirs = records.c.idx == idx
+    facts = tx.execute(select(records.c.blob).where(theirs, records.c.part == 0)).scalar_one()
+    # Only the digests of the personal parts are needed, so only those are read.
+    heads = select(func.substr(records.c.blob, 1, _DIGEST_END)).where(theirs).order_by(records.c.part)
+    digests = [digest_of(bytes(head)) for head in tx.execute(heads).scalars()]
+    said = statement.parse(vault.open_facts(bytes(facts))).payload
+    salt_d, jws, code = (_digest(said.get(name)) for name in ("salt_d", "jws", "code"))
+    return Opening(salt_d, jws, code, commitment.record_hash(digests), bytes(leaf))
+
+
+def _compose(region: Region, asked: list[tuple[int, Opening]], note: str) -> list[str]:
+    size = served_size(note)
+    read = hash_reader(region.files, size)
+    return [receipt.compose(opening, idx, prove_inclusion(idx, size, read), note) for idx, opening in asked]
+
+
+def _digest(text: str | None) -> bytes:
+    return NO_DOCUMENT if text is None else b64u_decode(text, 32)
