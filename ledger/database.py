@@ -164,7 +164,12 @@ _POSTGRES_TYPES = (
 @lru_cache(maxsize=256)
 def _insertion(table: Table, product: str, dialect: Dialect) -> _Insertion:
     names = ", ".join(column.name for column in table.columns)
-    converters = [(at, column.type.bind_processor(dialect)) for at, column in enumerate(table.columns)]
+    # both drivers take bytes as they are; SQLAlchemy would wrap each
+    converters = [
+        (at, column.type.bind_processor(dialect))
+        for at, column in enumerate(table.columns)
+        if not isinstance(column.type, LargeBinary)
+    ]
     converted = tuple((at, convert) for at, convert in converters if convert is not None)
     if product == "sqlite":
         places = ", ".join("?" * len(table.columns))
