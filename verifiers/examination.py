@@ -105,9 +105,16 @@ class Examination:
             outcome=outcome,
             at=self.at,
             findings=ranked(self.findings),
-            checks=tuple(self.checks),
+            checks=tuple(sorted(self.checks, key=_step_number)),
             notes=tuple(self.notes),
             bound_s=self.bound_s,
             licence=self.content,
             region=None if self.trust is None else self.trust.region,
         )
+
+
+_STEP_NUMBERS = {step: number for number, step in enumerate(Step)}
+
+
+def _step_number(check: Check) -> int:
+    return _STEP_NUMBERS[check.step]

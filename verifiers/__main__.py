@@ -1,0 +1,219 @@
+"""`elicence-verify`: check licences, bundles, codes and receipts without a network or an account.
+
+This file alone in `verifiers` opens files and reads the clock. Exit status: 0 valid, 1 invalid, 2 undetermined, 3 usage
+error; of several files the worst counts.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from keys.certificates import fingerprint, parse_fingerprint
+from keys.certification import from_pem_or_der
+from keys.errors import BadCertificate
+from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.errors import VerificationError
+from verifiers.policy import Policy, Seen
+from verifiers.report import describe
+from verifiers.status_list import StatusList, open_status_list
+from verifiers.trust_list import TrustList, open_trust_list
+from verifiers.verdict import Check, Finding, Mark, NotVerified, Outcome, Step, Verdict
+from verifiers.verification import verify
+
+EXIT = {Outcome.VALID: 0, Outcome.INVALID: 1, Outcome.UNDETERMINED: 2}
+USAGE = 3
+_FILE_MAX = 128 * 1024 * 1024
+_FINGERPRINT_FILE_MAX = 1024
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except _Usage as error:
+        sys.stderr.write(f"elicence-verify: {error}\n")
+        return USAGE
+
+
+class _Usage(Exception):
+    """The command cannot do what it was asked: a file cannot be read, an option makes no sense."""
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="elicence-verify", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("files", nargs="+", metavar="FILE", help="a licence, bundle, code text or receipt; - for stdin")
+    parser.add_argument("--trust", metavar="TRUSTLIST", help="the region's trust list")
+    parser.add_argument("--root", metavar="FINGERPRINT|FILE", help="the pinned region root: SHA-256, or a file with it")
+    parser.add_argument("--status", action="append", default=[], metavar="FILE", help="a status list; may be repeated")
+    parser.add_argument("--receipt", metavar="FILE", help="the receipt of the one FILE given")
+    parser.add_argument("--state", metavar="FILE", help="what was seen before; read, and written back atomically")
+    parser.add_argument("--at", metavar="TIME", help="judge at this time in the past, such as 2026-11-21T08:00:00Z")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of titles")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.receipt and len(options.files) > 1:
+        raise _Usage("--receipt goes with one FILE")
+    root = None if options.root is None else _root(options.root)
+    policy = Policy(root=root, historical=options.at is not None)
+    at = dt.datetime.now(dt.UTC) if options.at is None else _time(options.at)
+    seen = _read_state(options.state)
+    faults: list[tuple[Step, VerificationError]] = []
+    trust = _trust(options, root, at, faults)
+    status = _status(options, trust, faults)
+    receipt = None if options.receipt is None else _read(options.receipt).decode("utf-8", "replace")
+    cache = CheckpointCache()
+    verdicts = []
+    for name in options.files:
+        try:
+            found = verify(
+                _read(name), trust=trust, status=status, receipt=receipt, at=at, policy=policy, seen=seen, cache=cache
+            )
+            verdict, seen = found.verdict, found.seen
+        except NotVerified as refused:
+            verdict, seen = refused.verdict, refused.seen
+        verdicts.append((name, _with_faults(verdict, faults)))
+    _print(verdicts, options)
+    if options.state is not None and options.at is None:
+        _write_state(options.state, seen)
+    outcomes = {verdict.outcome for _, verdict in verdicts}
+    worst = next(one for one in (Outcome.INVALID, Outcome.UNDETERMINED, Outcome.VALID) if one in outcomes)
+    return EXIT[worst]
+
+
+def _trust(
+    options: argparse.Namespace, root: str | None, at: dt.datetime, faults: list[tuple[Step, VerificationError]]
+) -> TrustList | None:
+    if options.trust is None:
+        return None
+    try:
+        return open_trust_list(_text(options.trust), root_fingerprint=root, at=at, source=options.trust)
+    except VerificationError as error:
+        faults.append((Step.TRUST_LIST, error))
+        return None
+
+
+def _status(
+    options: argparse.Namespace, trust: TrustList | None, faults: list[tuple[Step, VerificationError]]
+) -> list[StatusList]:
+    """The status lists that hold up; a list that does not counts against every verdict."""
+    opened = []
+    for name in options.status:
+        token = _text(name)
+        if trust is None:
+            continue
+        try:
+            opened.append(open_status_list(token, trust, name))
+        except VerificationError as error:
+            faults.append((Step.STATUS, error))
+    return opened
+
+
+def _with_faults(verdict: Verdict, faults: list[tuple[Step, VerificationError]]) -> Verdict:
+    for step, error in faults:
+        finding = Finding.of(error.reason, error.detail)
+        mark = Mark.FAILED if finding.outcome is Outcome.INVALID else Mark.UNDETERMINED
+        verdict = verdict.adding([finding], check=Check(step, mark, None, "given"))
+    return verdict
+
+
+def _print(verdicts: list[tuple[str, Verdict]], options: argparse.Namespace) -> None:
+    if options.json:
+        documents = [verdict.to_json(options.lang) for _, verdict in verdicts]
+        for (name, _), document in zip(verdicts, documents, strict=True):
+            document["file"] = name
+        whole = documents[0] if len(documents) == 1 else documents
+        print(json.dumps(whole, ensure_ascii=False, indent=2, sort_keys=True))
+        return
+    for name, verdict in verdicts:
+        print(f"{name}: {describe(verdict, options.lang)}")
+
+
+def _root(given: str) -> str:
+    """The pinned fingerprint, given as such, or as a file that holds it or the root certificate (PEM or DER)."""
+    try:
+        return parse_fingerprint(given)
+    except BadCertificate:
+        data = _read(given)
+    try:
+        if len(data) <= _FINGERPRINT_FILE_MAX and not data.startswith((b"-----", b"\x30\x82")):
+            return parse_fingerprint(data.decode("ascii"))
+        return fingerprint(from_pem_or_der(data))
+    except (BadCertificate, UnicodeDecodeError):
+        raise _Usage(f"{given} is neither a fingerprint nor a certificate") from None
+
+
+def _time(text: str) -> dt.datetime:
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise _Usage(f"{text} is no time such as 2026-11-21T08:00:00Z") from None
+    if at.tzinfo is None:
+        raise _Usage(f"{text} does not say its zone, as in 2026-11-21T08:00:00Z or +08:00")
+    return at.astimezone(dt.UTC)
+
+
+def _text(name: str) -> str:
+    return _read(name).decode("utf-8", "replace").strip()
+
+
+def _read(name: str) -> bytes:
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(_FILE_MAX + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(_FILE_MAX + 1)
+    except OSError as error:
+        raise _Usage(f"{name}: {error.strerror}") from None
+    if len(data) > _FILE_MAX:
+        raise _Usage(f"{name} is larger than {_FILE_MAX} bytes")
+    return data
+
+
+def _read_state(name: str | None) -> Seen:
+    """What was seen before. A damaged file is refused, never taken for an empty one: that would forget a rollback."""
+    if name is None or not Path(name).exists():
+        return Seen()
+    try:
+        return Seen.from_json(json.loads(_read(name)))
+    except (ValueError, RecursionError, VerificationError):
+        raise _Usage(f"{name} is not a state file of elicence-verify") from None
+
+
+def _write_state(name: str, seen: Seen) -> None:
+    """Replace the state file in one step: a crash leaves the old one or the new one."""
+    target = Path(name)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump(seen.to_json(), file, indent=1, sort_keys=True)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _Usage(f"{name}: {error.strerror}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
