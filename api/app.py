@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import health, logs, oauth, page_routes, published, refused
+from api import administration, fraud, health, logs, notices, oauth, page_routes, published, refused
 from api.auth import Tokens
 from api.call import Callers
 from api.composition import open_region
@@ -32,7 +32,7 @@ def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         running = region or await open_region(settings)
         app.state.region = running
-        tokens = Tokens(running.keys.secret("token"), issuer=settings.base_url, life_s=settings.token_ttl_s)
+        tokens = Tokens(running.store.secret("token"), issuer=settings.base_url, life_s=settings.token_ttl_s)
         app.state.callers = Callers(running, tokens)
         structlog.get_logger().info("ready", version=app.version, port=settings.port)
         try:
@@ -48,7 +48,10 @@ def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
     app.state.metrics = metrics
     app.state.identity_platform = _identity_platform(settings)
     refused.install(app, metrics)
-    for router in (health.router, oauth.router, published.router, page_routes.router):
+    for router in (
+        health.router, oauth.router, published.router, administration.router, fraud.router, notices.router,
+        page_routes.router,
+    ):
         app.include_router(router)
     app.add_middleware(Observation, metrics=metrics)
     return app

@@ -26,8 +26,8 @@ CLOCK_SKEW_S = 10
 CHECK_LIFE_S = 60
 """How long a checked access token is believed without a look at its client."""
 SCOPES = frozenset({"issue", "window", "supervise", "verify", "audit", "operate", "holder"})
-SUITE_ALGORITHMS = {"ES256": "ES256", "Ed25519": "EdDSA"}
-"""Which JWS algorithm goes with the suite of a registered key; nothing else may sign an assertion."""
+_ALGORITHM_OF_CURVE = {"P-256": "ES256", "Ed25519": "EdDSA"}
+# The one JWS algorithm that goes with the curve of a registered key; nothing else may sign an assertion.
 MAX_TOKEN_CHARACTERS = 8192
 """A real assertion or token has under 1,000 characters."""
 
@@ -90,14 +90,12 @@ def _is_time(value: object) -> bool:
 
 def _signed_claims(assertion: str, client: Client) -> dict[str, Any]:
     """Return the claims under the registered key that signed them; the suite is the key's, never the header's."""
-    for key in client.keys().values():
-        algorithm = SUITE_ALGORITHMS.get(key.suite)
-        if algorithm is None:
-            continue
+    for jwk in client.keys:
+        algorithm = _ALGORITHM_OF_CURVE[jwk["crv"]]
         try:
             return dict(jwt.decode(
                 assertion,
-                key=jwt.PyJWK(key.jwk()).key,
+                key=jwt.PyJWK(jwk).key,
                 algorithms=[algorithm],
                 options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
             ))
@@ -187,4 +185,4 @@ class Tokens:
 def actor_of(claims: dict[str, Any], client: Client, operator: str | None) -> Actor:
     """Return the actor behind checked token `claims`: scopes are the token's that the client still has."""
     scopes = frozenset(str(claims["scope"]).split()) & client.scopes
-    return Actor(client=client.id, department=client.department or "", scopes=scopes, operator=operator, areas=client.areas)
+    return Actor(client=client.id, department=client.department, scopes=scopes, operator=operator, areas=client.areas)

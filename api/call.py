@@ -49,9 +49,7 @@ class Callers:
         """
         known = self._clients.get(client_id)
         if known is None:
-            known = await self._region.database.read(lambda tx: clients.find(tx, client_id), cheap=True)
-            if known is None:
-                raise Refusal(Code.CLIENT_UNKNOWN)
+            known = await self._region.database.read(lambda tx: clients.get(tx, client_id), cheap=True)
             self._clients[client_id] = known
         if known.disabled:
             raise Refusal(Code.CLIENT_DISABLED)

@@ -6,8 +6,9 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from api.bodies import Body, Line, PathId, Text, ThingId, TypeCode
 from api.call import OnceOnly, RegionNow, Supervisor
 from api.strict_route import StrictRoute
 from ledger import decisions, fraud, freezing, reversal, reviews
@@ -17,18 +18,6 @@ from ledger.errors import Code, Refusal
 from ledger.lineage import Thing
 
 router = APIRouter(tags=["fraud"], route_class=StrictRoute)
-
-Id = Annotated[str, Path(min_length=22, max_length=22, pattern=r"^[A-Za-z0-9_-]{22}$")]
-ThingId = Annotated[str, Field(min_length=22, max_length=22, pattern=r"^[A-Za-z0-9_-]{22}$")]
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Line = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class Body(BaseModel):
-    """A request body: nothing unknown in it."""
-
-    model_config = ConfigDict(extra="forbid")
-
 
 class Target(Body):
     """What is suspected."""
@@ -84,7 +73,7 @@ class MeasureBody(Body):
 class BanBody(Body):
     """No new application for a licence type, under 行政许可法 78 or 79."""
 
-    type: Annotated[str, Field(min_length=21, max_length=21)]
+    type: TypeCode
     article: Line
 
 
@@ -164,14 +153,14 @@ async def flag(region: RegionNow, actor: Supervisor, once: OnceOnly, body: FlagB
 
 
 @router.get("/v1/fraud-flags/{flag_id}", summary="A case, with the preview of what upholding it would do")
-async def case(region: RegionNow, actor: Supervisor, flag_id: Id) -> dict[str, Any]:
+async def case(region: RegionNow, actor: Supervisor, flag_id: PathId) -> dict[str, Any]:
     """Return the case of the caller's department, with preview and digest while it is open."""
     return await region.database.read(lambda tx: fraud.view_case(tx, flag_id, actor.department))
 
 
 @router.post("/v1/fraud-flags/{flag_id}/freezes", status_code=201, summary="Freeze named targets for a while")
 async def freeze(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: Id, body: FreezeBody
+    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: FreezeBody
 ) -> dict[str, Any]:
     """Suspend the named targets until a day; it lapses by itself."""
     return await freezing.freeze(
@@ -182,7 +171,7 @@ async def freeze(
 
 @router.post("/v1/fraud-flags/{flag_id}/notices", status_code=201, summary="Record that notice was served")
 async def notice(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: Id, body: NoticeBody
+    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: NoticeBody
 ) -> dict[str, Any]:
     """Record the notice and the time to answer."""
     return await fraud.serve_notice(
@@ -193,7 +182,7 @@ async def notice(
 
 @router.post("/v1/fraud-flags/{flag_id}/statements", status_code=201, summary="Take down a statement or waiver")
 async def statement(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: Id, body: StatementBody
+    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: StatementBody
 ) -> dict[str, Any]:
     """Record what those concerned say in their defence (陈述申辩)."""
     return await fraud.hear(
@@ -204,7 +193,7 @@ async def statement(
 
 @router.post("/v1/fraud-flags/{flag_id}/decision", status_code=201, summary="Decide the case")
 async def decision(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: Id, body: DecisionBody
+    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: DecisionBody
 ) -> dict[str, Any]:
     """Uphold or dismiss, on the very preview whose digest is given."""
     today = region.today()
@@ -234,7 +223,7 @@ def _digest(text: str) -> bytes:
 
 @router.post("/v1/fraud-flags/{flag_id}/reversal", status_code=201, summary="Reverse an upheld decision")
 async def reverse(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: Id, body: ReversalBody
+    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: ReversalBody
 ) -> dict[str, Any]:
     """Close the decision's cause; what no other open cause holds comes back."""
     return await reversal.reverse(

@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from api.bodies import Body
 from api.call import RegionNow, allowed
 from api.strict_route import StrictRoute
 from ledger import notices
@@ -15,10 +16,10 @@ router = APIRouter(tags=["notices"], route_class=StrictRoute)
 Reader = Annotated[Actor, Depends(allowed("audit", "issue", "window", "supervise"))]
 
 
-class AckBody(BaseModel):
+class AckBody(Body):
     """Up to where the department has read."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"cursor": "1042.0"}})
+    model_config = ConfigDict(json_schema_extra={"example": {"cursor": "1042.0"}})
 
     cursor: Annotated[str, Field(min_length=1, max_length=64)]
 

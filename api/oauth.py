@@ -60,7 +60,7 @@ async def token(
     )
     if grant_type == CLIENT_CREDENTIALS:
         scopes = _scopes(scope, client.scopes)
-        text = callers.tokens.issue(client=client.id, department=client.department or "", scopes=scopes, at=at)
+        text = callers.tokens.issue(client=client.id, department=client.department, scopes=scopes, at=at)
         return TokenAnswer(access_token=text, expires_in=callers.tokens.life_s, scope=" ".join(sorted(scopes)))
     if grant_type == TOKEN_EXCHANGE:
         return await _exchange(request, region, callers, client, subject_token, subject_token_type)

@@ -1,0 +1,40 @@
+"""From settings to a running region: the only places that open the key store of a service."""
+
+from ledger.clock import Clock
+from ledger.config import RegionConfig
+from ledger.region import Region
+from keys.file_store import FileKeyStore
+
+from api.settings import Settings
+
+
+def region_config(settings: Settings) -> RegionConfig:
+    """Return the part of the settings that the ledger takes."""
+    return RegionConfig(
+        region=settings.region,
+        names={"zh": settings.region_name_zh, "en": settings.region_name_en},
+        base_url=settings.base_url,
+        database_url=settings.database_url,
+        tiles=settings.tiles,
+        former_base_urls=settings.former_base_urls,
+        epoch=settings.epoch,
+        publish_interval_ms=settings.publish_interval_ms,
+        republish_interval_s=settings.republish_interval_s,
+        status_ttl_s=settings.status_ttl_s,
+        trust_list_ttl_s=settings.trust_list_ttl_s,
+        trust_list_expiry_s=settings.trust_list_expiry_s,
+    )
+
+
+def open_store(settings: Settings) -> FileKeyStore:
+    """Open the key store with the password of the settings.
+
+    Raises `KeyStoreError`: locked without a password, wrong password, unsafe permissions, damaged.
+    """
+    password = settings.keystore_password
+    return FileKeyStore.open(settings.keystore, None if password is None else password.get_secret_value())
+
+
+async def open_region(settings: Settings, clock: Clock | None = None) -> Region:
+    """Open key store and database and run the region."""
+    return await Region.open(region_config(settings), open_store(settings), clock=clock)

@@ -1,0 +1,170 @@
+"""Who may call: assertions in, tokens out, each wrong one refused under its own code."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.api.service import Service, service_on
+
+DEPARTMENT = {"id": "11610000010000020C", "names": {"zh": "示例省市场监督管理局", "en": "Example Market Regulator"}}
+
+
+@pytest.fixture
+async def service(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """Serve a fresh region."""
+    async with service_on(sqlite_url, tmp_path) as running:
+        yield running
+
+
+def code_of(answer: Any) -> str:
+    """Return the code of a problem answer."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return str(answer.json()["code"])
+
+
+async def test_a_registered_client_gets_a_token_and_may_act(service: Service) -> None:
+    """The whole way: assertion, token, department registered."""
+    operator = await service.caller("operator-1", ["operate"])
+
+    made = await operator.post("/v1/departments", DEPARTMENT)
+
+    assert made["id"] == DEPARTMENT["id"]
+    assert (await operator.get("/v1/departments"))["departments"][0]["names"]["zh"] == "示例省市场监督管理局"
+
+
+async def test_the_same_request_again_gets_the_same_answer(service: Service) -> None:
+    """Key and body repeat: one department, one answer; another body under the key is refused."""
+    operator = await service.caller("operator-1", ["operate"])
+    first = await operator.call("POST", "/v1/departments", DEPARTMENT, key="k1")
+    again = await operator.call("POST", "/v1/departments", DEPARTMENT, key="k1")
+    other = await operator.call("POST", "/v1/departments", DEPARTMENT | {"id": "11610000010000012H"}, key="k1")
+
+    assert again.json() == first.json()
+    assert code_of(other) == "idempotency.conflict"
+
+
+NOW = int(time.time())
+WRONG = [
+    ({"aud": "https://other.example"}, "assertion.audience"),
+    ({"aud": ["https://region.example"]}, "assertion.audience"),
+    ({"exp": NOW - 1}, "assertion.expired"),
+    ({"exp": NOW + 3600}, "assertion.lifetime"),
+    ({"iat": NOW + 300, "exp": NOW + 301}, "assertion.clock"),
+    ({"jti": None}, "assertion.malformed"),
+    ({"iss": "somebody"}, "assertion.malformed"),
+    ({"sub": "nobody", "iss": "nobody"}, "client.unknown"),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), WRONG)
+async def test_a_wrong_assertion_is_refused_for_what_is_wrong(
+    service: Service, changes: dict[str, Any], code: str
+) -> None:
+    """Audience, life, clock and claims each have a code."""
+    caller = await service.caller("client-1", ["issue"])
+
+    assert code_of(await caller.ask_token(caller.assertion(**changes))) == code
+
+
+async def test_an_assertion_is_good_once(service: Service) -> None:
+    """A replayed assertion is refused, also by another process: it is remembered in the database."""
+    caller = await service.caller("client-1", ["issue"])
+    assertion = caller.assertion()
+
+    assert (await caller.ask_token(assertion)).status_code == 200
+    assert code_of(await caller.ask_token(assertion)) == "assertion.replayed"
+
+
+async def test_an_assertion_under_a_strange_key_is_refused(service: Service) -> None:
+    """The key is the registered one, whatever the header says."""
+    caller = await service.caller("client-1", ["issue"])
+    caller.key = ec.generate_private_key(ec.SECP256R1())
+
+    assert code_of(await caller.ask_token()) == "assertion.signature"
+
+
+async def test_a_symmetric_assertion_under_the_public_key_is_refused(service: Service) -> None:
+    """The suite is fixed by the key, so nobody can choose HS256 with public bytes as the secret."""
+    caller = await service.caller("client-1", ["issue"])
+    claims = jwt.decode(caller.assertion(), options={"verify_signature": False})
+
+    assert code_of(await caller.ask_token(jwt.encode(claims, "x" * 32, algorithm="HS256"))) == "assertion.signature"
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        (None, "token.missing"),
+        ("Basic x", "token.missing"),
+        ("Bearer x.y.z", "token.malformed"),
+        ("Bearer " + jwt.encode({"aud": "https://other.example"}, "k" * 32), "token.other_region"),
+        ("Bearer " + jwt.encode({"aud": "https://region.example"}, "k" * 32), "token.malformed"),
+    ],
+)
+async def test_a_wrong_token_is_refused_for_what_is_wrong(service: Service, token: str | None, code: str) -> None:
+    """Missing, foreign and forged tokens are told apart."""
+    headers = {} if token is None else {"Authorization": token}
+
+    assert code_of(await service.http.get("/v1/departments", headers=headers)) == code
+
+
+async def test_scopes_and_officer_are_demanded(service: Service) -> None:
+    """No scope, no call; no officer, no call under a desk's scope."""
+    issuer = await service.caller("client-1", ["issue"])
+    supervisor = await service.caller("client-2", ["supervise"], operator="")
+
+    assert code_of(await issuer.call("POST", "/v1/departments", DEPARTMENT)) == "scope.exceeded"
+    assert code_of(await supervisor.call("GET", "/v1/reviews")) == "operator.missing"
+    assert code_of(await issuer.ask_token(scope="operate")) == "scope.exceeded"
+    assert code_of(await issuer.ask_token(scope="fly")) == "scope.unknown"
+
+
+async def test_a_client_that_is_shut_out_is_out_at_once(service: Service) -> None:
+    """A change of client drops what was remembered of it."""
+    operator = await service.caller("operator-1", ["operate"])
+    issuer = await service.caller("client-1", ["issue", "audit"])
+    assert (await issuer.call("GET", "/v1/departments")).status_code == 200
+
+    await operator.call("PATCH", "/v1/clients/client-1", {"disabled": True})
+
+    assert code_of(await issuer.call("GET", "/v1/departments")) == "client.disabled"
+
+
+async def test_a_state_changing_call_needs_its_key(service: Service) -> None:
+    """Without an idempotency key nothing changes."""
+    operator = await service.caller("operator-1", ["operate"])
+    answer = await operator.call("POST", "/v1/departments", DEPARTMENT, headers={"Idempotency-Key": ""})
+
+    assert code_of(answer) == "idempotency.missing"
+
+
+async def test_bodies_are_refused_with_a_pointer(service: Service) -> None:
+    """What is wrong in a body is pointed at, in the caller's language."""
+    operator = await service.caller("operator-1", ["operate"])
+    wrong = await operator.call("POST", "/v1/departments", {"id": "1", "names": {"zh": "x"}, "more": 1})
+    twice = await operator.call(
+        "POST", "/v1/departments", content=b'{"id":1,"id":2}', headers={"Content-Type": "application/json"}
+    )
+    large = await operator.call(
+        "POST", "/v1/departments", content=b" " * 2_000_000, headers={"Content-Type": "application/json"}
+    )
+
+    assert {each["pointer"] for each in wrong.json()["errors"]} == {"/id", "/names/en", "/more"}
+    assert code_of(twice) == "body.duplicate_name"
+    assert code_of(large) == "body.too_large"
+    assert large.status_code == 413
+
+
+async def test_the_service_says_how_it_is(service: Service) -> None:
+    """Health, readiness and metrics answer, and unknown addresses are problems too."""
+    assert (await service.http.get("/healthz")).json() == {"status": "alive"}
+    ready = await service.http.get("/readyz")
+    assert ready.status_code == 200 and ready.json()["ready"] is True, ready.text
+    assert b"elicence_log_size" in (await service.http.get("/metrics")).content
+    assert code_of(await service.http.get("/nowhere")) == "path.unknown"
+    assert code_of(await service.http.delete("/healthz")) == "method.not_allowed"
