@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import select, text
 
 from ledger.database import Database, bulk_insert
+from ledger.proposals import Proposal
+from ledger.sealing import seal
 from ledger.tables.log import entries, record_keys, records, thing_events
 from ledger.tables.subjects import record_subjects
 from tests.ledger.small_log import draft, small_log
-from ledger.proposals import Proposal
-from ledger.sealing import seal
 
 _TABLES = (entries, records, record_keys, thing_events, record_subjects)
 

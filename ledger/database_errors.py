@@ -15,6 +15,7 @@ from ledger.tables.base import metadata
 RETRY_AFTER_S: Final = 2
 
 _POSTGRES_FULL = "53100"
+_POSTGRES_UNIQUE = "23505"
 # connection exceptions, shutdown, too many connections, lock timeout, read-only server (a standby after a fail-over)
 _POSTGRES_AWAY = re.compile(r"08...|57P0[1-5]|53[023]00|55P03|25006|58030")
 _SQLITE_AWAY = (
@@ -42,7 +43,8 @@ def refusal_of(error: DBAPIError | PoolTimeout) -> Refusal | None:
     if state == _POSTGRES_FULL or "database or disk is full" in message:
         return Refusal(Code.STORAGE_FULL, retry_after=60)
     if isinstance(error, IntegrityError):
-        return Refusal(_taken(error))
+        code = _taken(error)
+        return None if code is None else Refusal(code)
     away = error.connection_invalidated or (state is not None and _POSTGRES_AWAY.fullmatch(state) is not None)
     if not away and isinstance(error, OperationalError):
         # psycopg gives no state when it never reached the server; SQLite never gives one
@@ -51,14 +53,20 @@ def refusal_of(error: DBAPIError | PoolTimeout) -> Refusal | None:
     return Refusal(Code.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_S) if away else None
 
 
-def _taken(error: IntegrityError) -> Code:
-    """Find the refusal declared by the constraint that was run into; `conflict` where none was declared."""
+def _taken(error: IntegrityError) -> Code | None:
+    """Find the refusal declared by the unique rule that was run into; `conflict` where none was declared.
+
+    `None` for every other kind of constraint: those hold for what our own code writes.
+    """
     diagnosis = getattr(error.orig, "diag", None)
     if diagnosis is not None:
+        if diagnosis.sqlstate != _POSTGRES_UNIQUE:
+            return None
         return _declared_by_name().get(diagnosis.constraint_name or "", Code.CONFLICT)
     match = _SQLITE_UNIQUE.search(str(error.orig))
-    columns = match[1] if match else ""
-    return _declared_by_columns().get(", ".join(sorted(columns.split(", "))), Code.CONFLICT)
+    if match is None:
+        return None
+    return _declared_by_columns().get(", ".join(sorted(match[1].split(", "))), Code.CONFLICT)
 
 
 def _declared() -> list[tuple[str, list[str], Code]]:
