@@ -36,11 +36,11 @@ def _answer(request: Request, data: bytes | None, media_type: str, cache: str) -
 @router.get("/log/checkpoint", response_class=Response, summary="The newest checkpoint")
 async def checkpoint(request: Request, region: RegionNow) -> Response:
     """Return the newest checkpoint as a signed note (C2SP tlog-checkpoint)."""
-    return _answer(request, region.publisher.files.read("checkpoint"), "text/plain; charset=utf-8", "no-cache")
+    return _answer(request, region.files.read("checkpoint"), "text/plain; charset=utf-8", "no-cache")
 
 
 @router.get("/log/tile/{path:path}", response_class=Response, summary="A tile or entry bundle")
 async def tile(request: Request, region: RegionNow, path: str) -> Response:
     """Return a hash tile or entry bundle (C2SP tlog-tiles)."""
-    data = region.publisher.files.read(f"tile/{path}") if TILE_PATH.fullmatch(path) else None
+    data = region.files.read(f"tile/{path}") if TILE_PATH.fullmatch(path) else None
     return _answer(request, data, TILE, IMMUTABLE)

@@ -36,6 +36,11 @@ class Code(StrEnum):
     OPERATOR_MISSING = "operator.missing"
     INTERNAL = "internal"
 
+    # settings
+    KEYSTORE_PASSWORD_MISSING = "keystore.password_missing"  # noqa: S105 - a reason, not a password
+    WORKERS_ON_SQLITE = "workers.on_sqlite"
+    EXAMPLES_MISSING = "examples.missing"
+
     # callers
     ASSERTION_MALFORMED = "assertion.malformed"
     ASSERTION_SIGNATURE = "assertion.signature"

@@ -1,0 +1,137 @@
+"""Example data: three departments, licence types, matters and clients, for `serve --example`, the demo and the benchmarks.
+
+Everything is marked 示例; codes have valid check digits and belong to nobody. What is there already stays, so that a run that
+was cut short is simply run again.
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ledger import clients, departments, grants, matters, types
+from ledger.actors import Actor
+from ledger.errors import Code, Refusal
+from ledger.region import Region
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+WHOLE_REGION = "000000"
+ALL_ACTS = ("annul", "change", "issue", "penalty", "read", "scan", "seal", "suspend")
+OPERATOR = Actor("example-setup", "", frozenset({"operate"}), "示例操作员")
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleDepartment:
+    """A department, the example types it issues and the file its matters are in."""
+
+    id: str
+    slug: str
+    zh: str
+    en: str
+    issues: tuple[str, ...]
+    matters: tuple[str, ...]
+
+
+MARKET = ExampleDepartment(
+    "11610000010000020C", "market", "示例省市场监督管理局", "Example Market Regulator",
+    ("business-licence", "food-business-licence", "drug-business-licence"), ("food-business-licence",),
+)
+HOUSING = ExampleDepartment(
+    "116100000100000399", "housing", "示例省住房和城乡建设厅", "Example Housing and Construction Department",
+    ("construction-safety-certificate", "construction-safety-permit"),
+    ("construction-safety-certificate", "construction-safety-permit"),
+)
+EDUCATION = ExampleDepartment(
+    "116100000100000474", "education", "示例省教育厅", "Example Education Department",
+    ("higher-education-diploma", "residence-permit", "animal-clinic-licence"), ("animal-clinic-licence",),
+)
+DEPARTMENTS = (MARKET, HOUSING, EDUCATION)
+_CLIENTS = (("business", ["issue", "audit"]), ("window", ["window", "verify"]), ("supervisor", ["supervise", "audit"]))
+
+
+def definition(name: str, folder: str = "types") -> dict[str, Any]:
+    """Return an example definition as JSON. Raises `Refusal` examples.missing outside a checkout."""
+    try:
+        document: dict[str, Any] = json.loads((FOLDER / folder / f"{name}.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise Refusal(Code.EXAMPLES_MISSING, None, where=str(FOLDER)) from None
+    return document
+
+
+def client_bodies() -> list[dict[str, Any]]:
+    """Return every example client without its key: three for each department, the operator, and the holders' app."""
+    found = [
+        {"id": f"{department.slug}-{role}", "name": f"{department.zh} {role}", "department": department.id,
+         "scopes": scopes, "areas": []}
+        for department in DEPARTMENTS
+        for role, scopes in _CLIENTS
+    ]
+    found.append({"id": "operator", "name": "示例地区运维", "scopes": ["audit", "operate"], "areas": []})
+    found.append({"id": "holder-app", "name": "示例一码通", "scopes": ["holder"], "areas": []})
+    return found
+
+
+async def seed(region: Region, folder: Path) -> None:
+    """Bring all example data into `region` and write `clients.json` and the clients' private keys below `folder`."""
+    catalogue = region.catalogue
+    for department in DEPARTMENTS:
+        if department.id not in catalogue.departments:
+            body = {"id": department.id, "names": {"zh": department.zh, "en": department.en}}
+            await departments.register(region, OPERATOR, body)
+        for name in department.issues:
+            await _seed_type(region, department, name)
+    for department in DEPARTMENTS:
+        for name in department.matters:
+            body = definition(name, "matters") | {"department": department.id}
+            if body["code"] not in region.catalogue.matters:
+                await matters.register(region, OPERATOR, body)
+    await seed_clients(region, folder)
+
+
+async def _seed_type(region: Region, department: ExampleDepartment, name: str) -> None:
+    body = definition(name)
+    code, major = body["code"], body["major"]
+    if (code, major) not in region.catalogue.types:
+        await types.register(region, OPERATOR, body)
+    if not region.catalogue.open_grants(department.id, code, major):
+        grant = {"department": department.id, "type": code, "major": major, "area": WHOLE_REGION, "acts": list(ALL_ACTS)}
+        await grants.give(region, OPERATOR, grant)
+        actor = Actor("example-setup", department.id, frozenset({"supervise"}), "示例法制员")
+        await types.instruct(region, actor, code, major, None)
+
+
+async def seed_clients(region: Region, folder: Path) -> None:
+    """Register the example clients that are missing, each with a key of its own, and write what programs need."""
+    keys = folder / "client-keys"
+    keys.mkdir(parents=True, exist_ok=True)
+    listed = []
+    for body in client_bodies():
+        path = keys / f"{body['id']}.jwk.json"
+        if not path.exists():
+            write_key(path)
+        public = {name: value for name, value in json.loads(path.read_text()).items() if name != "d"}
+        await _unless_there(lambda body=body, public=public: clients.register(region, body | {"jwks": {"keys": [public]}}))
+        listed.append({"client_id": body["id"], "department": body.get("department"), "scopes": body["scopes"],
+                       "key": str(path)})
+    (folder / "clients.json").write_text(json.dumps({"clients": listed}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+async def _unless_there(make: Callable[[], Awaitable[Any]]) -> None:
+    try:
+        await make()
+    except Refusal as refused:
+        if refused.code is not Code.CLIENT_EXISTS:
+            raise
+
+
+def write_key(path: Path) -> None:
+    """Make a P-256 key and write its private JWK, readable by its owner only."""
+    private = jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()), as_dict=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump(private | {"kid": path.name.partition(".")[0]}, file)
