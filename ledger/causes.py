@@ -1,8 +1,8 @@
 """Why licences are not simply valid: causes opened, closed, and the state and status bits that follow from them.
 
 Shared by acts, fraud decisions and their reversal. State is a pure function of the open causes and the day
-(`verifiers.cascade.state_of`, protocol 20); the only memory is that a slot which once said 1 says 1 for ever. All writing is
-set-based, so a decision over 10,000 licences is a handful of statements.
+(`verifiers.cascade.state_of`, protocol 20); the only memory is that a slot which once said 1 says 1 for ever. All
+writing is set-based, so a decision over 10,000 licences is a handful of statements.
 """
 
 from __future__ import annotations
