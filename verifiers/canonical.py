@@ -74,7 +74,8 @@ def decode_object(data: bytes, limit: int = MAX_BYTES) -> dict[str, Any]:
 def _fault(value: object) -> str | None:
     """Say what puts `value` outside the domain; walks level by level, so nesting cannot exhaust our stack."""
     level: list[object] = [value]
-    for depth in range(MAX_DEPTH + 1):
+    depth = 0
+    while level:
         below: list[object] = []
         for item in level:
             if isinstance(item, str):
@@ -93,9 +94,8 @@ def _fault(value: object) -> str | None:
                 continue
             if depth == MAX_DEPTH:
                 return f"nested deeper than {MAX_DEPTH}"
-        if not below:
-            return None
         level = below
+        depth += 1
     return None
 
 

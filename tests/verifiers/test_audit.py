@@ -293,6 +293,14 @@ def test_one_fork_is_reported_once(honest: Stored) -> None:
     assert sum(finding.fault is Fault.CHECKPOINT_ROOT for finding in stored.audited()) == 1
 
 
+def test_files_are_compared_up_to_the_published_size(honest: Stored) -> None:
+    """Entries that are sequenced and not yet published have no files, which is no finding."""
+    published = tiles.grow(0, {}, [data for _, data, _ in honest.rows[:300]])
+    run = Replay(ORIGIN, read_tile=published.get, tiles_up_to=300)
+
+    assert list(audit.replay(honest.rows, run)) == []
+
+
 def test_a_wrong_empty_tree_is_found() -> None:
     """A head of size 0 is compared before the first entry."""
     run = Replay(ORIGIN, checkpoints=[Checkpoint(ORIGIN, 0, bytes(32))])

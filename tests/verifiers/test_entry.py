@@ -128,3 +128,12 @@ def test_times_of_other_zones_are_written_in_utc() -> None:
     beijing = datetime(2026, 11, 21, 16, tzinfo=timezone(timedelta(hours=8)))
 
     assert entry.encode(dataclasses.replace(LEAF, at=beijing)) == DATA
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2026-11-21", "2026-11-21T08:00:00+00:00", "2026-11-21T08:00:00Z\n", "2026-13-01T00:00:00Z"]
+)
+def test_other_spellings_of_a_time_are_refused(text: str) -> None:
+    """A time has one spelling."""
+    with pytest.raises(Malformed):
+        entry.parse_at(text)

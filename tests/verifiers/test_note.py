@@ -151,6 +151,13 @@ def test_keys_of_small_order_are_refused(raw: str) -> None:
         NoteKey("x", KeyType.ED25519, PublicKey.from_raw("Ed25519", bytes.fromhex(raw)))
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb", "a\x00b", "\ud800", "示" * 86])
+def test_names_no_note_could_carry_are_refused(name: str) -> None:
+    """White space, plus signs, control characters, lone surrogates and more than 255 bytes."""
+    with pytest.raises(Malformed):
+        NoteKey(name, KeyType.ED25519, ALICE[0].public_key)
+
+
 def test_a_key_of_another_suite_cannot_take_a_type() -> None:
     """An Ed25519 key is no 0x06 key, whatever its vkey says."""
     with pytest.raises(Malformed):

@@ -181,3 +181,13 @@ def test_root_of_a_tile_is_the_entry_above(large: dict[Tile, bytes]) -> None:
 
     assert first == merkle.root(tiles.parse_hashes(large[Tile(0, 0)]))
     assert base64.b64encode(first).decode() == SOURCES["entry_n_roots_b64"]["roots"]["256"]
+
+
+def test_asking_for_what_cannot_be_is_the_callers_mistake() -> None:
+    """A tree that shrinks and nodes beyond the tree are `ValueError`."""
+    with pytest.raises(ValueError, match="extend"):
+        list(tiles.new_tiles(5, 4))
+    with pytest.raises(ValueError, match="no node"):
+        tiles.tiles_for([merkle.Node(0, 5)], 5)
+    with pytest.raises(KeyError):
+        tiles.grow(1, {}, [b"entry"])
