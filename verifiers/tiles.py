@@ -230,10 +230,9 @@ def _edge(level: int, size: int) -> Tile | None:
 
 
 def _tile_of(node: Node, size: int) -> Tile:
-    level, height = divmod(node.level, _HEIGHT)
-    place = (node.number << height) // WIDTH
-    width = min(WIDTH, _width_at(level, size) - place * WIDTH)
-    if width < 1:
+    if not 0 < (node.number + 1) << node.level <= size:
         message = f"no node {node} in a tree of {size}"
         raise ValueError(message)
-    return Tile(level, place, width)
+    level, height = divmod(node.level, _HEIGHT)
+    place = (node.number << height) // WIDTH
+    return Tile(level, place, min(WIDTH, _width_at(level, size) - place * WIDTH))
