@@ -58,7 +58,7 @@ async def prepare_check(
     officer = officer_of(actor)
     today = day_of(region.clock.now())
     definition = region.catalogue.matter(matter).definition if matter else {}
-    policy = (definition.get("credit") or {}).get("policy", "standard")
+    policy = (definition.get("credit") or {}).get("policy", "refuse")
     if policy not in POLICIES:
         raise Refusal(Code.CREDIT_POLICY_UNKNOWN, "/matter", policy=policy)
     results = tuple(definition.get("results") or ())

@@ -175,6 +175,11 @@ class Answer(StrEnum):
 # What a matter may ask for. A promise (告知承诺) and later delivery (容缺) are closed to whoever has an unrepaired bad
 # record, so those are the two conditions; a policy never makes a light record a ground for no (不当联结).
 _POLICIES: Final[Mapping[str, Mapping[RecordClass, Answer]]] = {
+    "none": {},
+    "conditions": {RecordClass.SERIOUS: Answer.CONDITIONS, RecordClass.ORDINARY: Answer.CONDITIONS},
+    "refuse": {RecordClass.SERIOUS: Answer.NO, RecordClass.ORDINARY: Answer.CONDITIONS},
+}
+POLICIES: Final[Mapping[str, Mapping[RecordClass, Answer]]] = {
     "standard": {RecordClass.SERIOUS: Answer.NO, RecordClass.ORDINARY: Answer.CONDITIONS},
     "serious_only": {RecordClass.SERIOUS: Answer.NO},
     "conditions_only": {RecordClass.SERIOUS: Answer.CONDITIONS, RecordClass.ORDINARY: Answer.CONDITIONS},

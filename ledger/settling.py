@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Column, Row, and_, bindparam, or_, select, update
 
 from ledger import causes
+from ledger.access import digest_accesses
 from ledger.case_steps import SEALED, Thread, event_counts
 from ledger.database import Reading, Writing
 from ledger.drafting import Unsigned
@@ -24,6 +25,7 @@ from ledger.events import Event
 from ledger.freezing import lapse_freezes
 from ledger.lineage import chunks
 from ledger.pacing import Pulse
+from ledger.presentations import forget_old
 from ledger.recording import record
 from ledger.tables.fraud import decision_effects, decisions, fraud_flags
 from ledger.tables.licences import causes as cause_rows
@@ -60,7 +62,7 @@ _RESTORED = _Phase("licence.restored", "restored", decision_effects.c.restored_i
 
 
 class Tending:
-    """What a region does by itself about cases: settle them, log lapsed freezes, turn what a new day turns.
+    """What a region does by itself: settle cases, log lapsed freezes and access digests, turn what a new day turns.
 
     `pulse` runs `step` soon after each commit of a sealed entry and every few seconds; several processes may do so.
     """
@@ -76,8 +78,11 @@ class Tending:
         today = day_of(self._region.clock.now())
         await settle_cases(self._region)
         await lapse_freezes(self._region)
+        await digest_accesses(self._region)
         if self._turned != today:
             await turn_causes(self._region)
+            now = int(self._region.clock.now().timestamp())
+            await self._region.database.write(lambda tx: forget_old(tx, now))
             self._turned = today
 
     def _committed(self, _size: int, kinds: frozenset[str]) -> None:

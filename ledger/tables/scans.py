@@ -4,9 +4,10 @@ They are backed up, not rebuilt. Access records are digested hourly into an entr
 unseen.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, String, Table, Text
 
-from ledger.tables.base import OPERATIONAL, PROJECTION, metadata
+from ledger.errors import Code
+from ledger.tables.base import OPERATIONAL, PROJECTION, metadata, refuses
 
 presentations = Table(
     "presentations",
@@ -26,9 +27,11 @@ presentations = Table(
 redeemed_codes = Table(
     "redeemed_codes",
     metadata,
-    Column("handle", LargeBinary(10), primary_key=True),
-    Column("slice", BigInteger, primary_key=True),
+    Column("handle", LargeBinary(10), nullable=False),
+    Column("slice", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False, comment="Unix seconds"),
+    PrimaryKeyConstraint("handle", "slice", info=refuses(Code.CODE_REPLAYED)),
+    Index("ix_redeemed_codes_at", "at"),
     info=OPERATIONAL,
 )
 

@@ -71,7 +71,7 @@ def test_a_light_record_is_used_but_never_published() -> None:
 
     assert light.in_use(day)
     assert not light.published(day)
-    assert answer("standard", [light], day, banned=False) is Answer.YES
+    assert answer("refuse", [light], day, banned=False) is Answer.YES
 
 
 def test_a_check_says_no_for_a_serious_record_or_a_ban_and_conditions_for_an_ordinary_one() -> None:
@@ -80,11 +80,12 @@ def test_a_check_says_no_for_a_serious_record_or_a_ban_and_conditions_for_an_ord
     ordinary = record(RecordClass.ORDINARY, date(2026, 5, 1))
     serious = record(RecordClass.SERIOUS, date(2026, 5, 1))
 
-    assert answer("standard", [ordinary], day, banned=False) is Answer.CONDITIONS
-    assert answer("standard", [ordinary, serious], day, banned=False) is Answer.NO
-    assert answer("serious_only", [ordinary], day, banned=False) is Answer.YES
-    assert answer("standard", [], day, banned=True) is Answer.NO
-    assert answer("standard", [serious], date(2029, 5, 1), banned=False) is Answer.YES
+    assert answer("refuse", [ordinary], day, banned=False) is Answer.CONDITIONS
+    assert answer("refuse", [ordinary, serious], day, banned=False) is Answer.NO
+    assert answer("conditions", [serious], day, banned=False) is Answer.CONDITIONS
+    assert answer("none", [serious], day, banned=False) is Answer.YES
+    assert answer("refuse", [], day, banned=True) is Answer.NO
+    assert answer("refuse", [serious], date(2029, 5, 1), banned=False) is Answer.YES
 
 
 def test_classes_are_read_in_both_languages_and_months_end_where_the_month_does() -> None:

@@ -1,0 +1,245 @@
+"""Verifying online: the verdict of `verifiers.verify`, sharpened by what only this region's own ledger knows.
+
+The ledger must hold exactly the signed bytes that are presented, so a forgery under a stolen key is found out even
+where its signature is good (protocol 25). Where an offline verifier needs a receipt and a status list, the ledger is
+asked itself: the entry is there, and the slot says now what the next list will say. A receipt is composed only where
+the order of things matters, for keys and grants that have ended or were compromised. Nothing is cached but the opened
+trust list and, bounded, checkpoints and those receipts.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, func, select
+
+from keys.certificates import fingerprint
+from ledger.causes import FINAL_SLOT, open_causes_of
+from ledger.database import Reading
+from ledger.errors import Code, Refusal
+from ledger.receipts import receipt_of
+from ledger.tables.licences import licence_versions, licences, slot_status
+from ledger.tables.publishing import trust_lists
+from verifiers.bundle import parse_bundle
+from verifiers.cascade import Effect, state_of
+from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.code import parse_code_text
+from verifiers.commitment import code_digest, jws_digest
+from verifiers.errors import Reason, VerificationError
+from verifiers.legal_dates import day_of
+from verifiers.policy import Policy
+from verifiers.trust_list import TrustList, open_trust_list
+from verifiers.verdict import Check, Finding, Mark, NotVerified, Outcome, Step, Verdict, ranked, worst
+from verifiers.verification import verify
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ledger.region import Region
+
+BOUND_S: Final = 1
+"""Seconds a withdrawal may be in force without an online verdict showing it (protocol 31a)."""
+
+RECEIPTS_KEPT: Final = 4_096
+
+_STATE_REASON: Final = {
+    "suspended": Reason.STATE_SUSPENDED,
+    "annulled": Reason.STATE_ANNULLED,
+    "penalty_revoked": Reason.STATE_PENALTY_REVOKED,
+    "withdrawn": Reason.STATE_WITHDRAWN,
+    "cancelled": Reason.STATE_CANCELLED,
+    "expired": Reason.STATE_EXPIRED,
+    "transferred_out": Reason.STATE_TRANSFERRED,
+}
+
+# What a list that is older than the ledger can say of a slot; the ledger's own answer takes its place.
+_OF_THE_LIST: Final = frozenset(
+    {Reason.STATUS_MISSING, Reason.STATUS_STALE, Reason.REVOKED, Reason.SUSPENDED, Reason.REFUSED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the ledger holds of a presented document: which version of which licence, and how that stands."""
+
+    licence: str
+    version: int
+    idx: int
+    kid: str
+    superseded: bool
+    state: str
+    slot: int
+
+
+class OnlineVerifier:
+    """Gives online verdicts for one region; one a process, used from its event loop."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._root = fingerprint(region.root_certificate)
+        self._trust: tuple[int, TrustList] | None = None
+        self._checkpoints = CheckpointCache()
+        self._receipts: OrderedDict[int, str] = OrderedDict()
+
+    async def verdict(self, presented: str) -> Verdict:
+        """Judge an SD-JWT VC, a bundle or the text of a static code as of now. Raises nothing for what is presented."""
+        return (await self.judge(presented))[0]
+
+    async def judge(self, presented: str) -> tuple[Verdict, Held | None]:
+        """Return the verdict and what the ledger holds of the document, if anything."""
+        region, at = self._region, self._region.clock.now()
+        digest = _digest_of(presented)
+        held, seq = await region.database.read(lambda tx: _look_up(tx, digest), cheap=True)
+        trust = await self._trust_list(seq, at)
+        found = self._verify(presented, trust, at, None)
+        if held is not None and trust is not None and _order_matters(found, trust, held):
+            found = self._verify(presented, trust, at, await self._receipt(held.idx))
+        if held is None:
+            return _unknown(found, digest is not None), None
+        told = [] if held.state == "valid" and not held.slot else await self._standing(held, day_of(at))
+        return _sharpened(found, held, told), held
+
+    def _verify(self, presented: str, trust: TrustList | None, at: datetime, receipt: str | None) -> Verdict:
+        try:
+            policy = Policy(root=self._root)
+            return verify(
+                presented, trust=trust, receipt=receipt, at=at, policy=policy, cache=self._checkpoints
+            ).verdict
+        except NotVerified as refused:
+            return refused.verdict
+
+    async def _trust_list(self, seq: int | None, at: datetime) -> TrustList | None:
+        if seq is None:
+            return None
+        if self._trust is None or self._trust[0] != seq:
+            query = select(trust_lists.c.list).where(trust_lists.c.seq == seq)
+            text = await self._region.database.read(lambda tx: str(tx.execute(query).scalar_one()))
+            opened = open_trust_list(text, root_fingerprint=self._root, at=at, source="ledger")
+            self._trust = (seq, opened)
+        return self._trust[1]
+
+    async def _receipt(self, idx: int) -> str | None:
+        known = self._receipts.get(idx)
+        if known is None:
+            try:
+                known = await receipt_of(self._region, idx)
+            except Refusal as refusal:
+                if refusal.code is not Code.RECEIPT_PENDING:
+                    raise
+                return None  # sequenced, not yet published: the verdict says that its receipt is missing
+            self._receipts[idx] = known
+            if len(self._receipts) > RECEIPTS_KEPT:
+                self._receipts.popitem(last=False)
+        return known
+
+    async def _standing(self, held: Held, today: date) -> list[Finding]:
+        """Say why the licence is not simply valid, and until when that may be appealed."""
+        causes = await self._region.database.read(lambda tx: open_causes_of(tx, [held.licence]), cheap=True)
+        mine = causes.get(held.licence, [])
+        state = state_of(mine, today)
+        told = [Finding.of(Reason.STATE_SUPERSEDED, "a later version took its place")] if held.superseded else []
+        if state.state == "valid":
+            # Reversed after it had become final: the bit stays, a new version is the relief (protocol 20).
+            final = held.slot == FINAL_SLOT and not held.superseded
+            return [Finding.of(Reason.REVOKED, "withdrawn for good")] if final else told
+        if state.state == "suspended":
+            return [*told, Finding.of(Reason.SUSPENDED), Finding.of(Reason.STATE_SUSPENDED)]
+        told += [Finding.of(Reason.REVOKED), Finding.of(_STATE_REASON[state.state])]
+        appeals = [c.appealable_until for c in mine if c.effect is Effect.REVOKED and c.appealable_until]
+        if state.slot != 1 and appeals:
+            told.append(Finding.of(Reason.STATE_APPEALABLE, f"appealable until {min(appeals).isoformat()}"))
+        return told
+
+
+def _digest_of(presented: str) -> tuple[bool, bytes] | None:
+    """What the ledger knows a document by: whether it is a code, and the hash of its signed bytes."""
+    text = presented.strip()
+    try:
+        if text.startswith("{"):
+            bundle = parse_bundle(text.encode("utf-8", "surrogatepass"))
+            text = bundle.licence or bundle.code or ""
+        if "~" in text:
+            signing_input, _, _ = text.partition("~")[0].rpartition(".")
+            return False, jws_digest(signing_input.encode("ascii"))
+        if "#" in text:
+            return True, code_digest(parse_code_text(text).sig_structure)
+    except (VerificationError, UnicodeEncodeError):
+        return None
+    return None
+
+
+def _look_up(tx: Reading, digest: tuple[bool, bytes] | None) -> tuple[Held | None, int | None]:
+    """One statement: the version with this digest, its licence, its slot, and the number of the newest trust list."""
+    newest = select(func.max(trust_lists.c.seq)).scalar_subquery()
+    if digest is not None:
+        v = licence_versions.c
+        row = tx.execute(
+            select(
+                v.licence, v.version, v.idx, v.kid_licence, v.kid_code, v.superseded_idx, licences.c.state,
+                slot_status.c.value, newest.label("seq"),
+            )
+            .join(licences, licences.c.id == v.licence)
+            .join(slot_status, and_(slot_status.c.list_num == v.list_num, slot_status.c.slot == v.slot), isouter=True)
+            .where((v.code_digest if digest[0] else v.jws_digest) == digest[1])
+        ).one_or_none()  # fmt: skip
+        if row is not None:
+            kid = row.kid_code if digest[0] else row.kid_licence
+            superseded = row.superseded_idx is not None
+            held = Held(row.licence, row.version, row.idx, kid, superseded, row.state, row.value or 0)
+            return held, row.seq
+    return None, tx.execute(select(newest)).scalar_one()
+
+
+def _order_matters(found: Verdict, trust: TrustList, held: Held) -> bool:
+    """Whether it must be proven when the document entered the log: its key or its grant has ended or fell."""
+    key = trust.key(held.kid)
+    if key is not None and (key.revoked is not None or key.log_to is not None):
+        return True
+    return any(check.step is Step.POSITION and check.mark is Mark.UNDETERMINED for check in found.checks)
+
+
+def _unknown(found: Verdict, readable: bool) -> Verdict:
+    """The verdict on a document the ledger does not hold; what cannot even be read is refused for that alone."""
+    if not readable:
+        return found
+    finding = Finding.of(Reason.LEDGER_UNKNOWN, "this region's ledger does not hold these signed bytes")
+    return found.adding([finding], check=Check(Step.LEDGER, Mark.FAILED, 0, "ledger"))
+
+
+def _sharpened(found: Verdict, held: Held, told: list[Finding]) -> Verdict:
+    """Put the ledger's own knowledge in the place of the receipt and the status list."""
+    proven = _passed(found, Step.POSITION) or _skipped(found, Step.POSITION)
+    replaced = _OF_THE_LIST | ({Reason.RECEIPT_MISSING} if proven else frozenset())
+    findings = ranked([*(one for one in found.findings if one.reason not in replaced), *told])
+    checks: list[Check] = []
+    for check in found.checks:
+        if check.step is Step.STATUS:
+            checks.append(Check(Step.STATUS, Mark.FAILED if told else Mark.PASSED, 0, "ledger"))
+        elif check.step is Step.RECEIPT and proven and check.mark is not Mark.FAILED:
+            checks.append(check if check.mark is Mark.PASSED else Check(Step.RECEIPT, Mark.PASSED, 0, "ledger"))
+        else:
+            checks.append(check)
+    checks.append(Check(Step.LEDGER, Mark.PASSED, 0, f"entry {held.idx}"))
+    return replace(found, outcome=worst(findings), findings=findings, checks=tuple(checks), bound_s=BOUND_S)
+
+
+def _passed(found: Verdict, step: Step) -> bool:
+    return any(check.step is step and check.mark is Mark.PASSED for check in found.checks)
+
+
+def _skipped(found: Verdict, step: Step) -> bool:
+    return any(check.step is step and check.mark is Mark.SKIPPED for check in found.checks)
+
+
+def worst_of(verdicts: list[Verdict]) -> Outcome:
+    """Return the worst outcome of several verdicts; valid for none."""
+    outcomes = {verdict.outcome for verdict in verdicts}
+    return next((each for each in (Outcome.INVALID, Outcome.UNDETERMINED) if each in outcomes), Outcome.VALID)
+
+
+def content_of(verdict: Verdict) -> dict[str, Any]:
+    """Return what the verdict shows of the licence, empty where its signature did not hold."""
+    return dict(verdict.licence or {})
