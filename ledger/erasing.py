@@ -26,6 +26,7 @@ from ledger.idempotency import erase_answers
 from ledger.ids import new_id
 from ledger.proposals import IdempotencyKey, retrying
 from ledger.recording import acted, record
+from ledger.tables.licences import imported_numbers, licence_versions
 from ledger.tables.log import erasures, record_keys, records
 from ledger.tables.subjects import record_subjects, subject_index, subjects
 from ledger.vault import erased, is_erased
@@ -124,7 +125,17 @@ def project_erasures(tx: Writing, events: Sequence[Event]) -> None:
         subject = event.facts["subject"]
         tx.execute(delete(subject_index).where(subject_index.c.subject == subject))
         tx.execute(delete(subjects).where(subjects.c.id == subject))
+        _forget_imports(tx, places)
         shred(tx, places)
+
+
+def _forget_imports(tx: Writing, places: Sequence[Place]) -> None:
+    """Drop the keyed hashes of imported numbers: the number stands in part 1, and goes with it."""
+    first = [idx for idx, part in places if part == 1]
+    for start in range(0, len(first), _CHUNK):
+        theirs = licence_versions.c.idx.in_(first[start : start + _CHUNK])
+        found = select(licence_versions.c.licence).where(theirs)
+        tx.execute(delete(imported_numbers).where(imported_numbers.c.licence.in_(found)))
 
 
 def shred(tx: Writing, places: Sequence[Place]) -> int:

@@ -7,7 +7,7 @@ serves from what was stored.
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import orjson
@@ -25,14 +25,17 @@ from ledger.status_tokens import (
     Snapshot,
     Token,
     drop_old_tokens,
+    last_turn,
     newest_tokens,
     path_of,
     read_bits,
     snapshot,
     store_tokens,
+    turn_day,
 )
 from verifiers.encoding import b64u_decode
 from verifiers.jws import compact
+from verifiers.legal_dates import day_of
 from verifiers.status_list import AsOf, compress, header_segment, signing_input
 
 EXPIRY_S: Final = 86_400
@@ -79,6 +82,7 @@ class StatusPublisher:
         self._served_uris: dict[int, str] = {}
         self._swept = 0.0
         self._led: int | None = None
+        self._turned: date | None = None
         self.pulse = Pulse("status lists", self.step, pause_s=pause_s, idle_s=min(0.2, ttl_s / 4))
 
     async def step(self) -> None:
@@ -98,6 +102,7 @@ class StatusPublisher:
 
     async def _publish(self, fencing_token: int) -> None:
         moment = self._clock.now()
+        await self._turn(day_of(moment))
         found = await self._database.read(snapshot)
         due = self._due(found, moment)
         if due:
@@ -113,6 +118,18 @@ class StatusPublisher:
         if moment.timestamp() - self._swept > _SWEEP_S:
             self._swept = moment.timestamp()
             await self._database.write(lambda tx: drop_old_tokens(tx, int(self._swept) - self._retention_s))
+
+    async def _turn(self, today: date) -> None:
+        """Let a new day take effect: suspensions that begin or lapse, appeal periods that end (protocol 20).
+
+        Done before the first token of the day, so what a token says is what holds on the day it was issued.
+        """
+        if self._turned is None:
+            self._turned = await self._database.read(last_turn)
+        if self._turned < today:
+            since = self._turned
+            await self._database.write(lambda tx: turn_day(tx, self._clock, since, today))
+            self._turned = today
 
     def _due(self, found: Snapshot, moment: datetime) -> dict[int, str]:
         due = {}

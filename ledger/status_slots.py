@@ -19,7 +19,8 @@ from datetime import date
 from typing import Final
 
 from sqlalchemy import exists, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ledger.database import Database, Reading, Writing
 from ledger.slot_order import SLOTS, counters_of, slots_at
@@ -76,11 +77,8 @@ class SlotPool:
 
     def _lease(self, half: int, count: int) -> list[Slot]:
         for _ in range(_ATTEMPTS):
-            try:
-                with self._database.writing() as tx:
-                    leased = lease_block(tx, half, count, self._base_url)
-            except IntegrityError:
-                continue  # another process opened the same list first
+            with self._database.writing() as tx:
+                leased = lease_block(tx, half, count, self._base_url)
             if leased is not None:
                 list_num, uri, counters = leased
                 return [Slot(list_num, slot, uri) for slot in slots_at(self._secret, list_num, counters)]
@@ -100,7 +98,10 @@ def lease_block(tx: Writing, half: int, count: int, base_url: str) -> tuple[int,
         if list_num >> 8 != half:
             raise OverflowError(f"every status list of half-year {half} is full")
         uri, leased = f"{base_url}/status-lists/{list_num}", 0
-        tx.execute(insert(slot_leases).values(list_num=list_num, uri=uri, leased=0))
+        # Another process may open the same list at the same moment; then the swap below tells who was first.
+        opening = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
+        row = {"list_num": list_num, "uri": uri, "leased": 0}
+        tx.execute(opening(slot_leases).values(row).on_conflict_do_nothing())
     else:
         list_num, uri, leased = newest.list_num, newest.uri, newest.leased
     until = min(leased + count, SLOTS)

@@ -6,23 +6,29 @@ for ever, the token itself for as long as somebody may ask for it by time. See d
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Final
 
 from sqlalchemy import func, insert, select, update
 
+from ledger.causes import turn
+from ledger.clock import Clock
 from ledger.database import Reading, Writing
 from ledger.publication import LeaseLost
+from ledger.sequencing import lock_head
 from ledger.slot_order import SLOTS
 from ledger.status_slots import lists_in_use
 from ledger.tables.licences import slot_status
 from ledger.tables.log import head
 from ledger.tables.publishing import publication, status_tokens
+from verifiers.legal_dates import day_of
 from verifiers.status_list import pack
 
 BITS: Final = 2
 FOLDER: Final = "status-lists"
 AGGREGATION: Final = f"{FOLDER}/index.json"
+_BEGINNING: Final = date(2000, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +146,18 @@ def drop_old_tokens(tx: Writing, before: int) -> int:
     newest = select(func.max(status_tokens.c.seq)).group_by(status_tokens.c.list_num)
     old = (status_tokens.c.iat < before) & status_tokens.c.token.is_not(None) & status_tokens.c.seq.not_in(newest)
     return int(tx.execute(update(status_tokens).where(old).values(token=None)).rowcount)
+
+
+def last_turn(tx: Reading) -> date:
+    """Return the day up to which the passing of time has certainly been taken in: that of the newest token."""
+    newest = tx.execute(select(func.max(status_tokens.c.iat))).scalar_one()
+    return _BEGINNING if newest is None else day_of(datetime.fromtimestamp(newest, UTC))
+
+
+def turn_day(tx: Writing, clock: Clock, since: date, today: date) -> int:
+    """Bring up to date, under the head lock, the licences that changed by the mere passing of time; return how many.
+
+    Without the lock a cause committed at the same moment could be overwritten by a state computed without it.
+    """
+    lock_head(tx, clock)
+    return turn(tx, since, today)
