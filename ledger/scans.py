@@ -1,4 +1,4 @@
-"""A scan at a window: a code, a matter and a purpose in; the verdict and exactly the needed fields out (protocol 26, 27).
+"""A scan at a window: a code, a matter and a purpose in; verdict and exactly the needed fields out (protocol 26, 27).
 
 Shown of a dynamic code is what the holder chose, as far as the matter needs it and the caller may scan such licences;
 of a static code only what is printed anyway. The look is written down before anything is shown, and a matter that asks
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Row, and_, select
+from sqlalchemy import and_, select
 
 from ledger.access import Access, write_accesses
 from ledger.actors import Actor
@@ -145,7 +145,7 @@ async def _look_at(
     return _Look(choice.licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields)))
 
 
-def _may_scan(catalogue: Catalogue, actor: Actor, row: Row[Any]) -> bool:
+def _may_scan(catalogue: Catalogue, actor: Actor, row: Any) -> bool:
     try:
         catalogue.require(actor.department, row.type, row.major, row.area, "scan")
     except Refusal:
@@ -153,7 +153,7 @@ def _may_scan(catalogue: Catalogue, actor: Actor, row: Row[Any]) -> bool:
     return True
 
 
-def _current(tx: Reading, region: Region, licence: str) -> tuple[str, Row[Any]]:
+def _current(tx: Reading, region: Region, licence: str) -> tuple[str, Any]:
     row = tx.execute(
         select(licences.c.type, licences.c.major, licences.c.area, licence_versions.c.idx)
         .join(
