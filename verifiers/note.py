@@ -41,6 +41,7 @@ _MAX_VKEY: Final = 4096
 _KEY_ID_SIZE: Final = 4
 _TIME_SIZE: Final = 8
 _LINE = re.compile(r"— ([^ ]+) ([A-Za-z0-9+/]+={0,2})\Z")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _VKEY = re.compile(r"([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})\Z")
 
 # y coordinates of the Ed25519 points of small order and their non-canonical twins (RFC 8032 §5.1.7, sign bit cleared):
@@ -217,6 +218,8 @@ def parse_note(data: str | bytes) -> Note:
     middle = whole.rfind("\n\n")
     if middle < 0 or not whole.endswith("\n"):
         raise Malformed(Reason.NOTE, "no text, empty line and signature lines")
+    if _CONTROL.search(whole, 0, middle):  # signature lines have a form that leaves no room for them
+        raise Malformed(Reason.NOTE, "control characters")
     return Note(whole[: middle + 1], parse_lines(whole[middle + 2 :]))
 
 
@@ -290,8 +293,8 @@ def _text_of(data: str | bytes) -> str:
         text = raw.decode()
     except UnicodeError as error:
         raise Malformed(Reason.NOTE, "not UTF-8") from error
-    if len(raw) > MAX_BYTES or any(byte < 0x20 and byte != 0x0A for byte in raw):
-        raise Malformed(Reason.NOTE, "too long or with control characters")
+    if len(raw) > MAX_BYTES:
+        raise Malformed(Reason.NOTE, f"longer than {MAX_BYTES} bytes")
     return text
 
 
