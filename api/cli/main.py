@@ -2,7 +2,7 @@
 
 import typer
 
-from api.cli import keys, service
+from api.cli import demo, keys, service
 
 app = typer.Typer(
     help="电子证照账本 · a ledger for electronic licences", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -11,6 +11,7 @@ app = typer.Typer(
 app.command("init")(service.init)
 app.command("migrate")(service.migrate)
 app.command("serve")(service.serve)
+app.command("demo")(demo.demo)
 app.add_typer(keys.app, name="keys")
 
 

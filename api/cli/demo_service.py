@@ -1,0 +1,121 @@
+"""The service the demo talks to: a process of its own on a free port, with example data, ended when the demo ends."""
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+
+from api.cli import example_region
+from api.cli.http_client import ServiceClient
+from api.cli.service import create_region, example_settings
+from api.composition import open_region
+from api.settings import Settings
+
+IDENTITY_ISSUER = "https://identity.example"
+_START_S = 60
+
+
+class DemoService:
+    """The running service: its address, clients by name, and an identity platform's stand-in that signs for holders."""
+
+    def __init__(self, settings: Settings, folder: Path, http: httpx.Client) -> None:
+        self.settings = settings
+        self.http = http
+        self._folder = folder
+
+    def client(self, name: str) -> ServiceClient:
+        """Return one of the example clients."""
+        return ServiceClient.from_file(
+            self.http, name, self._folder / "client-keys" / f"{name}.jwk.json", self.settings.base_url
+        )
+
+    def identity_token(self, id_type: str, number: str) -> str:
+        """Sign, as the identity platform would, that the person behind a phone is this one."""
+        jwk = json.loads((self._folder / "identity-platform.jwk.json").read_text())
+        claims = {"iss": IDENTITY_ISSUER, "aud": self.settings.base_url, "exp": int(time.time()) + 600, "id_type": id_type,
+                  "id": number, "jti": secrets.token_urlsafe(8)}
+        return jwt.encode(claims, jwt.PyJWK(jwk).key, algorithm="ES256")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[DemoService]:
+    """Make a fresh region below `folder`, serve it in another process for the block, and end that process."""
+    port = _free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    example_region.write_key(folder / "identity-platform.jwk.json")
+    jwk = json.loads((folder / "identity-platform.jwk.json").read_text())
+    jwks = folder / "identity-platform.jwks.json"
+    jwks.write_text(json.dumps({"keys": [{name: value for name, value in jwk.items() if name != "d"}]}))
+    settings = example_settings(
+        folder, base_url=f"http://127.0.0.1:{port}", port=port, identity_issuer=IDENTITY_ISSUER, identity_jwks=jwks
+    )
+    asyncio.run(_make(settings, folder))
+    with (folder / "service.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-m", "api.cli", "serve"], env=os.environ | environment(settings), stdout=log, stderr=log
+        )
+    try:
+        with httpx.Client(base_url=settings.base_url, timeout=60) as http:
+            _wait_until_ready(http, process, folder)
+            yield DemoService(settings, folder, http)
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _make(settings: Settings, folder: Path) -> None:
+    await create_region(settings)
+    region = await open_region(settings)
+    try:
+        await example_region.seed(region, folder)
+    finally:
+        await region.close()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return what another process needs to run under the same settings."""
+    password = settings.keystore_password
+    chosen: dict[str, Any] = {
+        "DATABASE_URL": settings.database_url, "KEYSTORE": settings.keystore, "TILES": settings.tiles,
+        "KEYSTORE_PASSWORD": "" if password is None else password.get_secret_value(), "BASE_URL": settings.base_url,
+        "HOST": settings.host, "PORT": settings.port, "IDENTITY_ISSUER": settings.identity_issuer or "",
+        "IDENTITY_JWKS": settings.identity_jwks or "",
+    }
+    return {f"ELICENCE_{name}": str(value) for name, value in chosen.items() if value != ""}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]", folder: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            status = http.get("/readyz").status_code
+        except httpx.TransportError:
+            status = 0  # not listening yet
+        if status == 200:
+            return
+        time.sleep(0.1)
+    message = f"the service did not get ready; see {folder / 'service.log'}"
+    raise RuntimeError(message)
