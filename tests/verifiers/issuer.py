@@ -7,7 +7,7 @@ are invented and marked as examples (示例).
 import datetime as dt
 import hmac
 import warnings
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ from verifiers import code as codes
 from verifiers import entry, licence, merkle, note, status_list, trust_list
 from verifiers.checkpoint import Checkpoint, add_cosignatures, message, sign_checkpoint
 from verifiers.commitment import NO_DOCUMENT, Opening, code_digest, commit, doc_hash, event_ref, jws_digest, record_hash
+from verifiers.encoding import b64u_encode
+from verifiers.errors import Reason, VerificationError
 from verifiers.identifier import Identifier
 from verifiers.note import KeyType, NoteKey
 from verifiers.receipt import compose
@@ -275,7 +277,7 @@ class Issuer:
         key = changes.pop("key", "status")
         header = status_list.header_segment(self.public(key).kid, self.certificate(key))
         signing_input = status_list.signing_input(header=header, **(parts | changes))
-        return f"{signing_input.decode()}.{_b64u(self.sign(key, signing_input))}"
+        return f"{signing_input.decode()}.{b64u_encode(self.sign(key, signing_input))}"
 
     def document(self, **changes: Any) -> TrustDocument:
         """What the region's trust list says at this moment, with some members changed."""
@@ -313,7 +315,7 @@ class Issuer:
             ),
             keys=tuple(keys),
             grants=(
-                TrustedGrant(MARKET, FOOD, 1, REGION, ("issue", "change"), start),
+                TrustedGrant(MARKET, FOOD, 1, REGION, ("change", "issue"), start),
                 TrustedGrant(TRANSPORT, DRIVER, 1, REGION, ("issue",), start),
             ),
             types=(
@@ -334,7 +336,7 @@ class Issuer:
         """The signed trust list of `document`."""
         header = trust_list.header_segment(self.public(key).kid, self.certificate(key), self.root)
         signing_input = trust_list.signing_input(document or self.document(), header=header)
-        return f"{signing_input.decode()}.{_b64u(self.sign(key, signing_input))}"
+        return f"{signing_input.decode()}.{b64u_encode(self.sign(key, signing_input))}"
 
     def trust(self, pin: bool = True, **changes: Any) -> TrustList:
         """The opened trust list, with members of its document changed."""
@@ -360,20 +362,18 @@ class Issuer:
         return bundles.format_bundle(replace(bundle, **changes))
 
 
+def reason_of(read: Callable[[Any], object], data: Any) -> Reason | None:
+    """The reason for which `read` refuses `data`, `None` where it accepts it; anything else that is raised is a bug."""
+    try:
+        read(data)
+    except VerificationError as error:
+        return error.reason
+    return None
+
+
 def derived_salt(key: bytes, path: bytes) -> bytes:
     """A disclosure salt as the licence format derives it, written a second time to compare."""
     return hmac.new(key, path, "sha256").digest()[:16]
-
-
-def changed(values: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """A copy of `values` with some members changed."""
-    return {**values, **changes}
-
-
-def _b64u(data: bytes) -> str:
-    from verifiers.encoding import b64u_encode
-
-    return b64u_encode(data)
 
 
 def _names(zh: str) -> Names:

@@ -1,0 +1,81 @@
+"""Dynamic codes: minted without a server, good for about a minute."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.verifiers.issuer import BASE, NOW, reason_of
+from verifiers.dynamic_code import match, mint, parse_dynamic_code, slice_at
+from verifiers.errors import Reason, VerificationError
+
+HANDLE, KEY = bytes(range(10)), bytes(range(32))
+
+
+def later(seconds: int) -> dt.datetime:
+    """`NOW` and so many seconds."""
+    return NOW + dt.timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [-30, 0, 29, 30, 59])
+def test_a_code_is_good_in_its_slice_and_the_two_beside_it(seconds: int) -> None:
+    """Phones and counters need not agree to the second."""
+    code = parse_dynamic_code(mint(BASE, HANDLE, KEY, NOW))
+
+    assert code.handle == HANDLE
+    assert match(code, KEY, later(seconds)) == slice_at(NOW)
+
+
+@pytest.mark.parametrize("seconds", [-7200, -31, 60, 300, 7200])
+def test_a_code_of_another_time_has_its_own_reason(seconds: int) -> None:
+    """So that a wrong clock is told apart from a wrong code."""
+    code = parse_dynamic_code(mint(BASE, HANDLE, KEY, NOW))
+    with pytest.raises(VerificationError) as caught:
+        match(code, KEY, later(seconds))
+
+    assert caught.value.reason is Reason.DYNAMIC_SKEW
+
+
+def test_a_code_under_another_key_or_of_another_day_does_not_match() -> None:
+    """Both are just wrong."""
+    code = parse_dynamic_code(mint(BASE, HANDLE, KEY, NOW))
+    for key, at in ((bytes(32), NOW), (KEY, later(86_400))):
+        with pytest.raises(VerificationError) as caught:
+            match(code, key, at)
+        assert caught.value.reason is Reason.DYNAMIC_MAC
+
+
+def test_every_flipped_bit_is_refused_or_another_handle() -> None:
+    """Version, slice and digest are bound; another handle is another presentation, whose key is another."""
+    text = mint(BASE, HANDLE, KEY, NOW)
+    link, code = text.rsplit("/", 1)
+    for place in range(len(code)):
+        for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567":
+            if letter == code[place]:
+                continue
+            changed = f"{link}/{code[:place]}{letter}{code[place + 1 :]}"
+            if reason_of(parse_dynamic_code, changed) is None:
+                with pytest.raises(VerificationError):
+                    match(parse_dynamic_code(changed), KEY, NOW)
+
+
+def test_the_text_is_short_and_in_capitals() -> None:
+    """A QR code of version 4 holds it with a host of some length."""
+    text = mint("https://licence.example.gov.cn", HANDLE, KEY, NOW)
+
+    assert text.startswith("HTTPS://LICENCE.EXAMPLE.GOV.CN/C/") and len(text) < 70
+    assert parse_dynamic_code(f" {text}\n") == parse_dynamic_code(text.rsplit("/", 1)[1])
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_the_parser_fail(text: str) -> None:
+    """Anything is a code or malformed."""
+    assert reason_of(parse_dynamic_code, text) in (None, Reason.DYNAMIC)
+
+
+def test_wrong_lengths_cannot_be_minted() -> None:
+    """Our own mistake is a `ValueError`."""
+    for base, handle, key in ((BASE, b"1", KEY), (BASE, HANDLE, b"1"), ("ledger", HANDLE, KEY)):
+        with pytest.raises(ValueError):
+            mint(base, handle, key, NOW)
