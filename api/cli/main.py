@@ -1,8 +1,11 @@
 """`elicence`: what operators, departments and auditors do from a terminal."""
 
-import typer
+try:
+    import typer
+except ModuleNotFoundError:  # a verifier's bare install has this command too
+    raise SystemExit("elicence needs the service's packages: pip install 'elicence-ledger[service]'") from None
 
-from api.cli import demo, keys, service
+from api.cli import catalogue, demo, keys, service
 
 app = typer.Typer(
     help="电子证照账本 · a ledger for electronic licences", no_args_is_help=True, pretty_exceptions_enable=False,
@@ -13,6 +16,11 @@ app.command("migrate")(service.migrate)
 app.command("serve")(service.serve)
 app.command("demo")(demo.demo)
 app.add_typer(keys.app, name="keys")
+app.add_typer(catalogue.departments_app, name="departments")
+app.add_typer(catalogue.grants_app, name="grants")
+app.add_typer(catalogue.types_app, name="types")
+app.add_typer(catalogue.matters_app, name="matters")
+app.add_typer(catalogue.clients_app, name="clients")
 
 
 def main() -> None:
