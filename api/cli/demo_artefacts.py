@@ -69,7 +69,7 @@ class Artefacts:
         """Write checkpoint, tiles and entry bundles as served."""
         checkpoint = self.fetch("log/checkpoint", "/log/checkpoint").decode()
         for tile in all_tiles(parse_checkpoint(checkpoint).size):
-            self.fetch(f"log/{tile.path}", f"/log/{tile.path}")
+            self.fetch(f"log/{tile.path()}", f"/log/{tile.path()}")
 
     def python_path(self) -> dict[str, str]:
         """Return an environment in which a child process finds this project from any folder."""
