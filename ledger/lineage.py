@@ -74,10 +74,11 @@ def _walk(starts: Sequence[Thing]) -> CTE:
     """The things reached from `starts`; evidence ends a path, because what it hands on (notice) does not travel."""
     terms = [select(literal(thing.kind).label("kind"), literal(thing.id).label("id")) for thing in starts]
     given = union_all(*terms).cte("given")
-    results = select(literal("licence"), submission_results.c.licence).join(
+    results = select(literal("licence").label("kind"), submission_results.c.licence.label("id")).join(
         given, and_(given.c.kind == "submission", given.c.id == submission_results.c.submission)
     )
-    walk = union(select(given.c.kind, given.c.id), results).cte("walk", recursive=True)
+    first = union(select(given.c.kind, given.c.id), results).cte("first")
+    walk = select(first.c.kind, first.c.id).cte("walk", recursive=True)
     step = select(literal("licence"), lineage.c.child_licence).join(
         walk, and_(lineage.c.parent_kind == walk.c.kind, lineage.c.parent_id == walk.c.id)
     )
