@@ -27,6 +27,7 @@ class Pulse:
         self._pause_s = pause_s
         self._idle_s = idle_s
         self._awake = asyncio.Event()
+        self._ended = asyncio.Event()
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,31 +45,24 @@ class Pulse:
             loop.call_soon_threadsafe(self._awake.set)
 
     async def stop(self) -> None:
-        """End after the step under way; a step never ends half done."""
-        task, self._task = self._task, None
-        if task is not None:
-            self._loop = None
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        """End after the step under way, which is never cut short: half a publication is safe but makes a long start."""
+        self._ended.set()
+        self._awake.set()
+        if self._task is not None:
+            await asyncio.shield(self._task)
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._awake.wait(), self._idle_s)
+            await _within(self._idle_s, self._awake)
+            if self._ended.is_set():
+                return
             self._awake.clear()
             pause = self._pause_s if await self._try() else _BACKOFF_S[min(self._failures, len(_BACKOFF_S)) - 1]
-            await asyncio.sleep(pause)
+            await _within(pause, self._ended)
 
     async def _try(self) -> bool:
-        # Shielded, so that stopping waits for the step: half a publication is safe but makes a long start.
-        step = asyncio.ensure_future(self._step())
         try:
-            await asyncio.shield(step)
-        except asyncio.CancelledError:
-            with contextlib.suppress(Exception):
-                await step
-            raise
+            await self._step()
         except Exception as error:  # noqa: BLE001 - the loop outlives every step, and readiness tells
             self._failures += 1
             self.fault = error
@@ -78,3 +72,10 @@ class Pulse:
         self._failures = 0
         self.fault = None
         return True
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for `event`, but no longer than `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
