@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 import uvicorn
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import make_url
 
 from api.app import create_app
 from api.cli import example_region
@@ -22,6 +21,7 @@ from keys.certification import from_pem_or_der
 from keys.errors import AlreadyExists, KeyStoreError
 from keys.file_store import FileKeyStore
 from keys.password import STANDARD, TESTING_ONLY
+from ledger.engines import normal_url
 from ledger.errors import Code, Refusal
 from ledger.region import Region
 from ledger.schema import migrate as migrate_schema
@@ -53,7 +53,7 @@ def migrate(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 def migrate_database(settings: Settings) -> str:
     """Migrate with the owner's address where there is one, and give the service's role its rights."""
-    service = make_url(settings.database_url)
+    service = normal_url(settings.database_url)
     owner = settings.migration_database_url
     if service.get_backend_name() == "sqlite" and service.database:
         Path(service.database).parent.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def serve(
     """运行服务。Run the service."""
     settings = example_settings() if example else settings_or_exit()
     with answering():
-        if settings.workers > 1 and make_url(settings.database_url).get_backend_name() == "sqlite":
+        if settings.workers > 1 and normal_url(settings.database_url).get_backend_name() == "sqlite":
             raise Refusal(Code.WORKERS_ON_SQLITE)
         if example:
             asyncio.run(_prepare_example(settings))
