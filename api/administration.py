@@ -94,7 +94,9 @@ async def register_department(
     region: RegionNow, actor: Operator, once: OnceOnly, body: DepartmentBody
 ) -> dict[str, Any]:
     """Register a department and make its keys."""
-    return await departments.register(region, actor, body.members(), idempotency=once.by(actor, region))
+    return await once.run(
+        region, actor, lambda key: departments.register(region, actor, body.members(), idempotency=key)
+    )
 
 
 @router.post("/v1/departments/{department}/succession", summary="Merge a department into another")
@@ -102,13 +104,15 @@ async def succeed(
     region: RegionNow, actor: Operator, once: OnceOnly, department: Department, body: SuccessionBody
 ) -> dict[str, Any]:
     """Move custody of licences and grants to the successor."""
-    return await departments.succeed(region, actor, department, body.successor, idempotency=once.by(actor, region))
+    return await once.run(
+        region, actor, lambda key: departments.succeed(region, actor, department, body.successor, idempotency=key)
+    )
 
 
 @router.post("/v1/departments/{department}/closure", summary="Close a department")
 async def close(region: RegionNow, actor: Operator, once: OnceOnly, department: Department) -> dict[str, Any]:
     """End the grants and keys of a department that nobody succeeds."""
-    return await departments.close(region, actor, department, idempotency=once.by(actor, region))
+    return await once.run(region, actor, lambda key: departments.close(region, actor, department, idempotency=key))
 
 
 @router.get("/v1/grants", summary="All grants")
@@ -124,7 +128,7 @@ async def give(
     request: Request, region: RegionNow, actor: Operator, once: OnceOnly, body: GrantBody
 ) -> dict[str, Any]:
     """Say what a department may do."""
-    answer = await grants.give(region, actor, body.members(), idempotency=once.by(actor, region))
+    answer = await once.run(region, actor, lambda key: grants.give(region, actor, body.members(), idempotency=key))
     request.app.state.callers.drop()
     return answer
 
@@ -134,7 +138,7 @@ async def end(
     request: Request, region: RegionNow, actor: Operator, once: OnceOnly, grant: Annotated[str, Path(max_length=22)]
 ) -> dict[str, Any]:
     """End a grant; what was done under it stays good."""
-    answer = await grants.end(region, actor, grant, idempotency=once.by(actor, region))
+    answer = await once.run(region, actor, lambda key: grants.end(region, actor, grant, idempotency=key))
     request.app.state.callers.drop()
     return answer
 
@@ -148,7 +152,7 @@ async def list_types(region: RegionNow, _: Account) -> dict[str, Any]:
 @router.post("/v1/types", status_code=201, summary="Register a licence type or its next version")
 async def register_type(region: RegionNow, actor: Operator, once: OnceOnly, body: TypeDefinition) -> dict[str, Any]:
     """Register a definition."""
-    return await types.register(region, actor, body, idempotency=once.by(actor, region))
+    return await once.run(region, actor, lambda key: types.register(region, actor, body, idempotency=key))
 
 
 @router.post("/v1/types/{code}/{major}/instruction", status_code=201, summary="Give a standing instruction")
@@ -162,7 +166,9 @@ async def instruct(
 ) -> dict[str, Any]:
     """Say, for the caller's department, what fraud does to its licences of a type."""
     members = None if body is None else body.members()
-    return await types.instruct(region, actor, code, major, members, idempotency=once.by(actor, region))
+    return await once.run(
+        region, actor, lambda key: types.instruct(region, actor, code, major, members, idempotency=key)
+    )
 
 
 @router.get("/types/{code}/{major}", response_class=Response, summary="Type metadata (SD-JWT VC)")
@@ -198,7 +204,7 @@ async def register_matter(
     region: RegionNow, actor: Operator, once: OnceOnly, body: MatterDefinition
 ) -> dict[str, Any]:
     """Register a matter: what it needs, its credit policy, its results."""
-    return await matters.register(region, actor, body, idempotency=once.by(actor, region))
+    return await once.run(region, actor, lambda key: matters.register(region, actor, body, idempotency=key))
 
 
 @router.get("/v1/clients", summary="All clients")

@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Request
 
 from api.auth import CHECK_LIFE_S, Tokens, actor_of
 from api.problems import Language, language_of
-from ledger import clients
+from ledger import case_steps, clients
 from ledger.actors import Actor
 from ledger.errors import Code, Refusal
 from ledger.proposals import IdempotencyKey
@@ -114,6 +114,17 @@ class Once:
     def by(self, actor: Actor, region: Region) -> IdempotencyKey:
         """Return the ledger's form of it for `actor`: the body only as a keyed hash (protocol rule 9)."""
         return IdempotencyKey(actor.client, self.endpoint, self.key, region.vault.body_mac(self.body))
+
+    async def run(
+        self, region: Region, actor: Actor, act: Callable[[IdempotencyKey], Awaitable[dict[str, Any]]]
+    ) -> dict[str, Any]:
+        """Return what this very call was answered before, or what `act` answers now.
+
+        The look comes first, because whoever repeats a registration would otherwise be told that the thing exists.
+        Raises `Refusal` idempotency.conflict or answer.erased, or as `act` does.
+        """
+        key = self.by(actor, region)
+        return await case_steps.once(region, key, lambda: act(key))
 
 
 async def once(

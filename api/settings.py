@@ -14,59 +14,73 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ELICENCE_", env_file=".env", frozen=True, extra="ignore")
 
-    database_url: str = Field("sqlite:///var/elicence.sqlite", description="Database of the service's own role.")
-    migration_database_url: str | None = Field(
-        None, description="Same database as its owner: used by `elicence migrate` only."
+    database_url: str = Field(
+        default="sqlite:///var/elicence.sqlite", description="Database of the service's own role."
     )
-    region: str = Field("610000", pattern=r"^\d{6}$", description="Region code of GB/T 2260.")
-    region_name_zh: str = Field("示例省", description="Name of the region in Chinese.")
-    region_name_en: str = Field("Example Province", description="Name of the region in English.")
+    migration_database_url: str | None = Field(
+        default=None, description="Same database as its owner: used by `elicence migrate` only."
+    )
+    region: str = Field(default="610000", pattern=r"^\d{6}$", description="Region code of GB/T 2260.")
+    region_name_zh: str = Field(default="示例省", description="Name of the region in Chinese.")
+    region_name_en: str = Field(default="Example Province", description="Name of the region in English.")
     authority: str = Field(
-        "11610000000000003R",
+        default="11610000000000003R",
         pattern=r"^[0-9A-Z]{18}$",
         description="Unified social credit code of the region's authority.",
     )
-    base_url: str = Field("http://127.0.0.1:8000", description="Public base address, without a final slash.")
+    base_url: str = Field(default="http://127.0.0.1:8000", description="Public base address, without a final slash.")
     former_base_urls: tuple[str, ...] = Field(
-        (), description="Addresses this region used before; old licences name them."
+        default=(), description="Addresses this region used before; old licences name them."
     )
-    epoch: str = Field("1", pattern=r"^[0-9a-z]{1,16}$", description="Last part of the log's origin: one log an epoch.")
-    keystore: Path = Field(Path("var/keys"), description="Folder of the encrypted key store.")
-    keystore_password: SecretStr | None = Field(None, description="Password of the key store; asked for when absent.")
-    tiles: Path = Field(Path("var/public"), description="Folder of the published files (tiles, checkpoint, lists).")
+    epoch: str = Field(
+        default="1", pattern=r"^[0-9a-z]{1,16}$", description="Last part of the log's origin: one log an epoch."
+    )
+    keystore: Path = Field(default=Path("var/keys"), description="Folder of the encrypted key store.")
+    keystore_password: SecretStr | None = Field(
+        default=None, description="Password of the key store; asked for when absent."
+    )
+    tiles: Path = Field(
+        default=Path("var/public"), description="Folder of the published files (tiles, checkpoint, lists)."
+    )
     publish_interval_ms: int = Field(
-        200, ge=20, le=60_000, description="Longest wait before new entries are published."
+        default=200, ge=20, le=60_000, description="Longest wait before new entries are published."
     )
     witness_interval_ms: int = Field(
-        2000, ge=500, le=600_000, description="Shortest time between checkpoints sent to witnesses."
+        default=2000, ge=500, le=600_000, description="Shortest time between checkpoints sent to witnesses."
     )
     republish_interval_s: int = Field(
-        600, ge=10, le=86_400, description="A checkpoint is signed again after this, even without growth."
+        default=600, ge=10, le=86_400, description="A checkpoint is signed again after this, even without growth."
     )
-    status_ttl_s: int = Field(30, ge=1, le=86_400, description="Life of a status list token in a cache.")
+    status_ttl_s: int = Field(default=30, ge=1, le=86_400, description="Life of a status list token in a cache.")
     trust_list_ttl_s: int = Field(
-        3600, ge=60, le=604_800, description="Freshness wanted of a trust list (`next_update`)."
+        default=3600, ge=60, le=604_800, description="Freshness wanted of a trust list (`next_update`)."
     )
-    trust_list_expiry_s: int = Field(86_400, ge=300, le=2_592_000, description="Hard expiry of a trust list (`exp`).")
+    trust_list_expiry_s: int = Field(
+        default=86_400, ge=300, le=2_592_000, description="Hard expiry of a trust list (`exp`)."
+    )
     max_body_bytes: int = Field(
-        1_048_576, ge=4096, description="Largest body of a single call: a licence has a few KiB."
+        default=1_048_576, ge=4096, description="Largest body of a single call: a licence has a few KiB."
     )
     max_row_bytes: int = Field(
-        65_536, ge=1024, description="Longest row of a batch: a licence with its photograph's digest has a few KiB."
+        default=65_536,
+        ge=1024,
+        description="Longest row of a batch: a licence with its photograph's digest has a few KiB.",
     )
-    max_batch_rows: int = Field(100_000, ge=1, description="Most rows of one batch; longer backlogs are split.")
-    queue: int = Field(4096, ge=64, description="Entries waiting for the writer before callers are asked to come back.")
-    token_ttl_s: int = Field(600, ge=30, le=3600, description="Life of an access token.")
+    max_batch_rows: int = Field(default=100_000, ge=1, description="Most rows of one batch; longer backlogs are split.")
+    queue: int = Field(
+        default=4096, ge=64, description="Entries waiting for the writer before callers are asked to come back."
+    )
+    token_ttl_s: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
     identity_issuer: str | None = Field(
-        None, description="Issuer of holders' identity tokens (RFC 8693); none: no holders."
+        default=None, description="Issuer of holders' identity tokens (RFC 8693); none: no holders."
     )
-    identity_jwks: Path | None = Field(None, description="Public keys (JWKS file) of that issuer.")
+    identity_jwks: Path | None = Field(default=None, description="Public keys (JWKS file) of that issuer.")
     log_level: str = Field(
-        "INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe line that is logged."
+        default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe line that is logged."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on.")
-    workers: int = Field(1, ge=1, le=64, description="Serving processes; more than one needs PostgreSQL.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on.")
+    workers: int = Field(default=1, ge=1, le=64, description="Serving processes; more than one needs PostgreSQL.")
 
     @field_validator("base_url", "former_base_urls", mode="after")
     @classmethod

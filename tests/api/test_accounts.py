@@ -9,15 +9,23 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from ledger import departments
 from tests.api.service import Service, service_on
+from tests.region import OPERATOR
 
-DEPARTMENT = {"id": "11610000010000020C", "names": {"zh": "示例省市场监督管理局", "en": "Example Market Regulator"}}
+DEPARTMENT: dict[str, Any] = {
+    "id": "11610000010000020C",
+    "names": {"zh": "示例省市场监督管理局", "en": "Example Market Regulator"},
+}
+HOME = DEPARTMENT["id"]
+OTHER = {"id": "11610000010000012H", "names": {"zh": "示例省卫生健康委员会", "en": "Example Health Commission"}}
 
 
 @pytest.fixture
 async def service(sqlite_url: str, tmp_path: Path) -> AsyncIterator[Service]:
-    """Serve a fresh region."""
+    """Serve a fresh region with one department."""
     async with service_on(sqlite_url, tmp_path) as running:
+        await departments.register(running.region, OPERATOR, DEPARTMENT)
         yield running
 
 
@@ -31,18 +39,19 @@ async def test_a_registered_client_gets_a_token_and_may_act(service: Service) ->
     """The whole way: assertion, token, department registered."""
     operator = await service.caller("operator-1", ["operate"])
 
-    made = await operator.post("/v1/departments", DEPARTMENT)
+    made = await operator.post("/v1/departments", OTHER)
 
-    assert made["id"] == DEPARTMENT["id"]
-    assert (await operator.get("/v1/departments"))["departments"][0]["names"]["zh"] == "示例省市场监督管理局"
+    assert made["id"] == OTHER["id"]
+    listed = (await operator.get("/v1/departments"))["departments"]
+    assert [each["names"]["zh"] for each in listed] == ["示例省市场监督管理局", "示例省卫生健康委员会"]
 
 
 async def test_the_same_request_again_gets_the_same_answer(service: Service) -> None:
     """Key and body repeat: one department, one answer; another body under the key is refused."""
     operator = await service.caller("operator-1", ["operate"])
-    first = await operator.call("POST", "/v1/departments", DEPARTMENT, key="k1")
-    again = await operator.call("POST", "/v1/departments", DEPARTMENT, key="k1")
-    other = await operator.call("POST", "/v1/departments", DEPARTMENT | {"id": "11610000010000012H"}, key="k1")
+    first = await operator.call("POST", "/v1/departments", OTHER, key="k1")
+    again = await operator.call("POST", "/v1/departments", OTHER, key="k1")
+    other = await operator.call("POST", "/v1/departments", OTHER | {"names": DEPARTMENT["names"]}, key="k1")
 
     assert again.json() == first.json()
     assert code_of(other) == "idempotency.conflict"
@@ -66,14 +75,14 @@ async def test_a_wrong_assertion_is_refused_for_what_is_wrong(
     service: Service, changes: dict[str, Any], code: str
 ) -> None:
     """Audience, life, clock and claims each have a code."""
-    caller = await service.caller("client-1", ["issue"])
+    caller = await service.caller("client-1", ["issue"], HOME)
 
     assert code_of(await caller.ask_token(caller.assertion(**changes))) == code
 
 
 async def test_an_assertion_is_good_once(service: Service) -> None:
     """A replayed assertion is refused, also by another process: it is remembered in the database."""
-    caller = await service.caller("client-1", ["issue"])
+    caller = await service.caller("client-1", ["issue"], HOME)
     assertion = caller.assertion()
 
     assert (await caller.ask_token(assertion)).status_code == 200
@@ -82,7 +91,7 @@ async def test_an_assertion_is_good_once(service: Service) -> None:
 
 async def test_an_assertion_under_a_strange_key_is_refused(service: Service) -> None:
     """The key is the registered one, whatever the header says."""
-    caller = await service.caller("client-1", ["issue"])
+    caller = await service.caller("client-1", ["issue"], HOME)
     caller.key = ec.generate_private_key(ec.SECP256R1())
 
     assert code_of(await caller.ask_token()) == "assertion.signature"
@@ -90,7 +99,7 @@ async def test_an_assertion_under_a_strange_key_is_refused(service: Service) -> 
 
 async def test_a_symmetric_assertion_under_the_public_key_is_refused(service: Service) -> None:
     """The suite is fixed by the key, so nobody can choose HS256 with public bytes as the secret."""
-    caller = await service.caller("client-1", ["issue"])
+    caller = await service.caller("client-1", ["issue"], HOME)
     claims = jwt.decode(caller.assertion(), options={"verify_signature": False})
 
     assert code_of(await caller.ask_token(jwt.encode(claims, "x" * 32, algorithm="HS256"))) == "assertion.signature"
@@ -115,10 +124,10 @@ async def test_a_wrong_token_is_refused_for_what_is_wrong(service: Service, toke
 
 async def test_scopes_and_officer_are_demanded(service: Service) -> None:
     """No scope, no call; no officer, no call under a desk's scope."""
-    issuer = await service.caller("client-1", ["issue"])
-    supervisor = await service.caller("client-2", ["supervise"], operator="")
+    issuer = await service.caller("client-1", ["issue"], HOME)
+    supervisor = await service.caller("client-2", ["supervise"], HOME, operator="")
 
-    assert code_of(await issuer.call("POST", "/v1/departments", DEPARTMENT)) == "scope.exceeded"
+    assert code_of(await issuer.call("POST", "/v1/departments", OTHER)) == "scope.exceeded"
     assert code_of(await supervisor.call("GET", "/v1/reviews")) == "operator.missing"
     assert code_of(await issuer.ask_token(scope="operate")) == "scope.exceeded"
     assert code_of(await issuer.ask_token(scope="fly")) == "scope.unknown"
@@ -127,7 +136,7 @@ async def test_scopes_and_officer_are_demanded(service: Service) -> None:
 async def test_a_client_that_is_shut_out_is_out_at_once(service: Service) -> None:
     """A change of client drops what was remembered of it."""
     operator = await service.caller("operator-1", ["operate"])
-    issuer = await service.caller("client-1", ["issue", "audit"])
+    issuer = await service.caller("client-1", ["issue", "audit"], HOME)
     assert (await issuer.call("GET", "/v1/departments")).status_code == 200
 
     await operator.call("PATCH", "/v1/clients/client-1", {"disabled": True})
