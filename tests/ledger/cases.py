@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 
 from ledger import case_projection, fraud
 from ledger.actors import Actor
+from ledger.clock import SystemClock
 from ledger.decisions import decide
 from ledger.region import Region
 from ledger.tables.licences import licence_versions, licences, slot_status
+from ledger.trust_publishing import newest, payload_of
 from tests.ledger import licensing
+from verifiers.legal_dates import day_of
 
 __all__ = ["case_projection"]
 
@@ -38,8 +42,6 @@ def target(id_: str, kind: str = "licence") -> dict[str, str]:
 
 def today(region: Region) -> date:
     """Return today's calendar date in +08:00."""
-    from verifiers.legal_dates import day_of
-
     return day_of(region.clock.now())
 
 
@@ -107,3 +109,31 @@ async def states(region: Region, ids: Iterable[str]) -> dict[str, tuple[str, int
 def resting_on(*ids: str, basis: str = "identity") -> list[dict[str, str]]:
     """Return `rests_on` of a request for a licence that builds on others."""
     return [{"licence": id_, "basis": basis} for id_ in ids]
+
+
+async def trusted(region: Region) -> None:
+    """Wait until the trust list names the example departments and their keys."""
+    for _ in range(400):
+        row = await region.database.read(newest)
+        if row is not None and len(payload_of(row.list)["grants"]) == len(region.catalogue.grants):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the trust list did not follow")
+
+
+class ShiftedClock:
+    """The system's clock, `ahead` of it by as much as a test says."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the shifted time."""
+        return SystemClock().now() + self.ahead
+
+
+def certificate(n: int = 1, **changes: Any) -> dict[str, Any]:
+    """Return a request to another department, for a construction safety certificate with the n-th number."""
+    body = licensing.officer(n, **changes)
+    body["fields"]["employer_code"] = licensing.COMPANY["id"]
+    return body

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import freezing, fraud
-from ledger.clock import SystemClock
+from ledger import fraud, freezing
 from ledger.decisions import decide
 from ledger.errors import Code, Refusal
 from ledger.proposals import IdempotencyKey
@@ -85,7 +84,7 @@ async def test_a_freeze_suspends_what_it_names_and_ends_with_the_decision(region
 
 async def test_a_freeze_lapses_after_its_last_day(sqlite_url: str, tmp_path: Path) -> None:
     """When the day is over a logged lapse closes the cause, once."""
-    clock = _Shifted()
+    clock = cases.ShiftedClock()
     async with licensing.licensing_region(sqlite_url, tmp_path, clock=clock) as region:
         licence = await issued(region, MARKET, food())
         flag_id = await cases.flagged(region, cases.target(licence.id))
@@ -107,9 +106,9 @@ async def test_a_freeze_has_a_last_day_that_is_neither_over_nor_far_away(region:
     licence = await issued(region, MARKET, food())
     flag_id = await cases.flagged(region, cases.target(licence.id))
     until = (cases.today(region) + timedelta(days=days)).isoformat()
+    body = {"ground": "示例", "document_no": "示例", "until": until}
 
     with pytest.raises(Refusal) as refused:
-        body = {"ground": "示例", "document_no": "示例", "until": until}
         await freezing.freeze(region, cases.first_officer(), flag_id, body)
 
     assert refused.value.code is Code.FREEZE_PERIOD
@@ -121,9 +120,9 @@ async def test_a_freeze_reaches_only_what_the_case_reaches(region: Region) -> No
     stranger = await issued(region, MARKET, food(2))
     flag_id = await cases.flagged(region, cases.target(licence.id))
     until = cases.today(region).isoformat()
+    body = {"ground": "示例", "document_no": "示例", "until": until, "targets": [cases.target(stranger.id)]}
 
     with pytest.raises(Refusal) as refused:
-        body = {"ground": "示例", "document_no": "示例", "until": until, "targets": [cases.target(stranger.id)]}
         await freezing.freeze(region, cases.first_officer(), flag_id, body)
 
     assert (refused.value.code, refused.value.pointer) == (Code.FREEZE_TARGET, "/targets/0")
@@ -265,14 +264,3 @@ async def test_what_was_said_is_personal_and_what_was_done_is_not(region: Region
 def test_a_target_is_a_kind_and_an_id() -> None:
     """Requests and answers name targets alike."""
     assert fraud.target_json(Thing("submission", "x")) == {"submission": "x"}
-
-
-class _Shifted:
-    """The system's clock, as many days ahead as a test says."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
-
-    def now(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        """Return the shifted time."""
-        return SystemClock().now() + self.ahead
