@@ -54,7 +54,7 @@ def test_a_planted_fault_is_found(tmp_path: Path, module: str, line: str, contra
 
     done = _lint_imports(tmp_path)
 
-    broken = done.stdout.partition("Broken contracts")[2].replace("\n", " ")
+    broken = " ".join(done.stdout.partition("Broken contracts")[2].split())
     assert done.returncode == 1, done.stdout + done.stderr
     assert contract in broken
 
