@@ -1,6 +1,6 @@
 """A process that appends until it is killed: `python -m tests.ledger.appending URL FILE SEED COUNT`.
 
-For every answer it gets it writes one line to FILE, whole and flushed: key, index, time. What is there was acknowledged.
+For every answer it gets it writes one line to FILE, whole and flushed: key, index, time. That was acknowledged.
 """
 
 from __future__ import annotations
