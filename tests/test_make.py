@@ -1,10 +1,14 @@
 """Set-up: what `make` promises, which interpreter it takes, what the lock files hold, and a truly fresh clone."""
 
+import ast
 import os
 import re
 import shutil
 import stat
 import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -69,6 +73,38 @@ def test_every_dependency_says_why_it_is_there() -> None:
     told = set(re.findall(r"^\| `([a-zA-Z0-9-]+)", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE))
 
     assert told == named
+
+
+@pytest.mark.parametrize(
+    ("folders", "extras"),
+    [(["keys", "verifiers"], []), (["ledger", "api", "migrations"], ["service", "postgres"]), (["tests"], ["dev"])],
+)
+def test_every_import_is_of_a_declared_package(folders: list[str], extras: list[str]) -> None:
+    """Nothing works only because something else happened to bring it along."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [*project["optional-dependencies"]] if extras == ["dev"] else extras
+    lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+    declared = {re.split(r"[\[<>=;]", line)[0] for line in lines}
+    providers = packages_distributions()
+    imported = {
+        name.partition(".")[0]
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _imported(node)
+    }
+
+    foreign = {n for n in imported if n not in sys.stdlib_module_names and not (ROOT / n).is_dir()}
+    stray = {n for n in foreign if not {d.lower().replace("_", "-") for d in providers.get(n, [n])} & declared}
+
+    # Starlette is FastAPI's own base, and its types are FastAPI's.
+    assert stray - {"starlette"} == set()
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
 
 
 @pytest.fixture
