@@ -1,8 +1,8 @@
 """The face of a licence, on paper or screen: SVG and PDF from its type's template.
 
 Typst lays the page out, with Noto's Chinese fonts from a package, so nothing of the machine's own fonts shows. All
-values go in as JSON data, never as markup, so a field cannot change the page. Every face of this build is marked 示例 and
-carries no legal seal.
+values go in as JSON data, never as markup, so a field cannot change the page. Every face of this build is marked
+示例 and carries no legal seal.
 """
 
 from dataclasses import asdict, dataclass, field

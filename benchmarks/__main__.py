@@ -1,4 +1,4 @@
-"""`make bench`: first figures, each beside its limit in the same run, on both databases; a table and `var/bench.json`."""
+"""`make bench`: figures, each beside its limit in the same run, on both databases; a table and `var/bench.json`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Figure:
     ratio: float | None = None
 
 
-def figure(name: str, engine: str, unit: str, values: list[float], beside: str = "", limit: float | None = None) -> Figure:
+def figure(
+    name: str, engine: str, unit: str, values: list[float], beside: str = "", limit: float | None = None
+) -> Figure:
     """Sum runs up; `limit` is the figure of what it stands beside, taken in the same run."""
     median = statistics.median(values)
     ratio = None if not limit else round(median / limit, 3)
@@ -47,10 +49,15 @@ def measured_offline(runs: int) -> list[Figure]:
     raw = [offline.raw_checks_per_s() for _ in range(runs)]
     limit = statistics.median(raw)
     found = [figure("raw ES256 check", "-", "/s", raw)]
-    for name, run in (("offline verify, cold", offline.cold_per_s), ("offline verify, warm", offline.warm_per_s),
-                      ("offline verify with receipt, warm", offline.receipt_per_s)):
+    for name, run in (
+        ("offline verify, cold", offline.cold_per_s),
+        ("offline verify, warm", offline.warm_per_s),
+        ("offline verify with receipt, warm", offline.receipt_per_s),
+    ):
         found.append(figure(name, "-", "/s", [run() for _ in range(runs)], "raw ES256 check", limit))
-    found.append(figure("build and sign whole licences, one process", "-", "/s", [signing.per_s(1) for _ in range(runs)]))
+    found.append(
+        figure("build and sign whole licences, one process", "-", "/s", [signing.per_s(1) for _ in range(runs)])
+    )
     both = [signing.per_s(2) for _ in range(runs)]
     found.append(figure("build and sign whole licences, two processes", "-", "/s", both))
     return found
@@ -92,7 +99,9 @@ def measured_append(engine: str, runs: int) -> list[Figure]:
     beside = "raw COPY of the same rows" if engine == "postgresql" else "raw inserts of the same rows"
     return [
         figure(beside, engine, "entries/s", [each["raw_per_s"] for each in found]),
-        figure("append-only, prepared entries", engine, "entries/s", [each["commit_per_s"] for each in found], beside, raw),
+        figure(
+            "append-only, prepared entries", engine, "entries/s", [each["commit_per_s"] for each in found], beside, raw
+        ),
     ]
 
 
@@ -129,10 +138,19 @@ def main() -> int:
         for step in steps:
             sys.stderr.write(f"{engine} …\n")
             figures += step(engine)
-    machine = {"cpu": _cpu(), "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    machine = {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine, "seconds": round(time.time() - began), "runs": chosen.runs,
-                "figures": [asdict(each) for each in figures]}
+    document = {
+        "machine": machine,
+        "seconds": round(time.time() - began),
+        "runs": chosen.runs,
+        "figures": [asdict(each) for each in figures],
+    }
     chosen.out.write_text(json.dumps(document, indent=1) + "\n")
     _print(figures, machine)
     return 0
@@ -150,8 +168,10 @@ def _print(figures: list[Figure], machine: dict[str, object]) -> None:
     sys.stdout.write(f"{'figure':<46}{'on':<12}{'median':>10}{'least':>10}{'most':>10}  {'unit':<10}ratio\n")
     for each in figures:
         ratio = "" if each.ratio is None else f"{each.ratio:.3f} of {each.beside}"
-        sys.stdout.write(f"{each.name:<46}{each.engine:<12}{each.median:>10,.1f}{each.least:>10,.1f}{each.most:>10,.1f}"
-                         f"  {each.unit:<10}{ratio}\n")
+        sys.stdout.write(
+            f"{each.name:<46}{each.engine:<12}{each.median:>10,.1f}{each.least:>10,.1f}{each.most:>10,.1f}"
+            f"  {each.unit:<10}{ratio}\n"
+        )
 
 
 if __name__ == "__main__":

@@ -75,9 +75,17 @@ def receipt_per_s() -> float:
     issuer, licences = _world()
     trust = issuer.trust()
     status = issuer.status(trust)
-    receipts = [issuer.receipt(each.index, each.opening) for each in licences]
+    checkpoint = issuer.checkpoint()
+    receipts = [issuer.receipt(each.index, each.opening, checkpoint=checkpoint) for each in licences]
     kept = CheckpointCache()
-    return _rate(lambda number: verify(
-        licences[number % LICENCES].compact, trust=trust, status=[status], receipt=receipts[number % LICENCES], at=NOW,
-        policy=Policy(), cache=kept,
-    ))
+    return _rate(
+        lambda number: verify(
+            licences[number % LICENCES].compact,
+            trust=trust,
+            status=[status],
+            receipt=receipts[number % LICENCES],
+            at=NOW,
+            policy=Policy(),
+            cache=kept,
+        )
+    )

@@ -95,8 +95,14 @@ def revocation_ms(service: DemoService, licences: list[dict[str, Any]]) -> list[
     today = time.strftime("%Y-%m-%d")
     found = []
     for number, each in enumerate(licences):
-        act = {"act": "annul", "document_no": f"基准〔2026〕{number}号", "decided_at": today, "served_at": today,
-               "effective_from": today, **ACT_DATES}
+        act = {
+            "act": "annul",
+            "document_no": f"基准〔2026〕{number}号",
+            "decided_at": today,
+            "served_at": today,
+            "effective_from": today,
+            **ACT_DATES,
+        }
         began = time.perf_counter()
         client.post(f"/v1/licences/{each['id']}/acts", act, operator=OPERATOR)
         while _slot(service, each["status"]) == 0:

@@ -1,4 +1,4 @@
-"""The ceiling of issuing: processes that only build and sign whole SD-JWT VCs of ten fields, nothing stored, nothing sent."""
+"""The ceiling of issuing: processes that only build and sign SD-JWT VCs of ten fields, nothing stored, nothing sent."""
 
 from __future__ import annotations
 

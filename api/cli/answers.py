@@ -13,13 +13,20 @@ from typing import Any
 import typer
 
 from api import problems
-from api.cli.key_refusals import EXIT_REFUSED, EXIT_UNUSABLE, refusal as key_refusal
+from api.cli.key_refusals import EXIT_REFUSED, EXIT_UNUSABLE
+from api.cli.key_refusals import refusal as key_refusal
 from keys.errors import KeysError
 from ledger.errors import Code, Refusal
 
 _UNUSABLE = {
-    Code.DATABASE_UNAVAILABLE, Code.SCHEMA_OUTDATED, Code.LOG_MISSING, Code.LOG_OTHER, Code.STORAGE_FULL,
-    Code.CLOCK_BEHIND, Code.CLOCK_AHEAD, Code.KEY_CERTIFICATE,
+    Code.DATABASE_UNAVAILABLE,
+    Code.SCHEMA_OUTDATED,
+    Code.LOG_MISSING,
+    Code.LOG_OTHER,
+    Code.STORAGE_FULL,
+    Code.CLOCK_BEHIND,
+    Code.CLOCK_AHEAD,
+    Code.KEY_CERTIFICATE,
 }
 
 

@@ -1,7 +1,7 @@
 """`elicence departments | grants | types | matters | clients`: what the region knows, and additions to it.
 
-These work on the database directly, as the operator on the service's own machine: they are how the first operator's client
-comes into being. Running services notice within a second.
+These work on the database directly, as the operator on the service's own machine: they are how the first operator's
+client comes into being. Running services notice within a second.
 """
 
 import asyncio
@@ -47,7 +47,9 @@ def _actor(operator: str) -> Actor:
     return Actor("elicence-cli", "", frozenset({"operate"}), operator)
 
 
-def _sub_app(what: str, noun: str, listing: Listing, adding: Adding, line: Callable[[dict[str, Any]], str]) -> typer.Typer:
+def _sub_app(
+    what: str, noun: str, listing: Listing, adding: Adding, line: Callable[[dict[str, Any]], str]
+) -> typer.Typer:
     app = typer.Typer(help=what, no_args_is_help=True)
 
     @app.command("list", help=f"列出 / list the {noun}")
@@ -83,7 +85,8 @@ def _grant_line(each: dict[str, Any]) -> str:
 
 
 def _client_line(each: dict[str, Any]) -> str:
-    return f"{each['id']}\t{each.get('department') or '-'}\t{','.join(each['scopes'])}\t{'off' if each['disabled'] else 'on'}"
+    state = "off" if each["disabled"] else "on"
+    return f"{each['id']}\t{each.get('department') or '-'}\t{','.join(each['scopes'])}\t{state}"
 
 
 async def _departments(region: Region) -> list[dict[str, Any]]:

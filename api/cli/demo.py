@@ -1,7 +1,7 @@
 """`elicence demo`: the main job from issue to reversal, on a running service, each step with what proves it.
 
-Three departments, a company, two persons, three generations of licences. Everything shown comes from the service over HTTP or
-from `elicence-verify` working on files alone; artefacts stay in `var/demo/`.
+Three departments, a company, two persons, three generations of licences. Everything shown comes from the service over
+HTTP or from `elicence-verify` working on files alone; artefacts stay in `var/demo/`.
 """
 
 import base64
@@ -99,7 +99,9 @@ def _meet(story: Story) -> None:
         story.files.save_region(region)
         typer.echo(f"   地区 {region['region']} {region['names']['zh']} · 根指纹 root {region['root'][:16]}…")
         typer.echo(f"   日志 log {region['log']['origin']} · {len(region['log']['vkeys'])} 个签名密钥 keys")
-        typer.echo("   注意：指纹应当从别处取得；这里从服务取得只为演示。Get the fingerprint out of band; this is a demo.")
+        typer.echo(
+            "   注意：指纹应当从别处取得；这里从服务取得只为演示。Get the fingerprint out of band; this is a demo."
+        )
 
 
 def _issue(story: Story) -> None:
@@ -108,28 +110,42 @@ def _issue(story: Story) -> None:
     with story.step("办件与签发：三代证照", "Submissions and licences: three generations"):
         submission = _submit(story)
         story.names[submission] = "办件 submission"
-        _granted(story, "L0", education, people.diploma(story.today), "示例甲的学历证书（与办件无关）")
-        _granted(story, "L1", market, people.business_licence(story.today, submission), "公司营业执照 ← 办件（identity）")
+        _granted(story, "L0", education, people.diploma(), "示例甲的学历证书（与办件无关）")
+        _granted(
+            story, "L1", market, people.business_licence(story.today, submission), "公司营业执照 ← 办件（identity）"
+        )
         on_diploma = [{"licence": story.licences["L0"]["id"], "basis": "qualification"}]
         certificate = people.safety_certificate(story.today, people.PERSON_A, "SXC3000001", on_diploma)
         _granted(story, "L2", housing, certificate, "示例甲的安管人员证书 ← L0（qualification）")
-        on_both = [{"licence": story.licences["L1"]["id"], "basis": "identity"},
-                   {"licence": story.licences["L2"]["id"], "basis": "qualification"}]
-        _granted(story, "L3", housing, people.safety_permit(story.today, on_both), "安全生产许可证 ← L1（identity）、L2")
+        on_both = [
+            {"licence": story.licences["L1"]["id"], "basis": "identity"},
+            {"licence": story.licences["L2"]["id"], "basis": "qualification"},
+        ]
+        _granted(
+            story, "L3", housing, people.safety_permit(story.today, on_both), "安全生产许可证 ← L1（identity）、L2"
+        )
         on_licence = [{"licence": story.licences["L1"]["id"], "basis": "qualification"}]
-        _granted(story, "L4", market, people.food_licence(story.today, on_licence), "食品经营许可证 ← L1（qualification）")
+        _granted(
+            story, "L4", market, people.food_licence(story.today, on_licence), "食品经营许可证 ← L1（qualification）"
+        )
         on_permit = [{"licence": story.licences["L3"]["id"], "basis": "qualification"}]
         second = people.safety_certificate(story.today, people.PERSON_B, "SXC3000002", on_permit)
         _granted(story, "L5", housing, second, "示例乙的安管人员证书 ← L3（qualification）")
-        market.post(f"/v1/submissions/{submission}/decision",
-                    {"outcome": "granted", "results": [story.licences["L1"]["id"]]}, operator=ISSUER_OFFICER)
+        market.post(
+            f"/v1/submissions/{submission}/decision",
+            {"outcome": "granted", "results": [story.licences["L1"]["id"]]},
+            operator=ISSUER_OFFICER,
+        )
         story.files.save_licence(market, story.licences["L1"], ISSUER_OFFICER)
 
 
 def _submit(story: Story) -> str:
     body = {
-        "received_by": people.MARKET.id, "decided_by": people.MARKET.id, "destination": people.MARKET.id,
-        "channel": "window", "subject": people.COMPANY.json(),
+        "received_by": people.MARKET.id,
+        "decided_by": people.MARKET.id,
+        "destination": people.MARKET.id,
+        "channel": "window",
+        "subject": people.COMPANY.json(),
         "materials": [
             {"digest": base64.b16encode(bytes([number]) * 32).decode().lower(), "kind": kind}
             for number, kind in ((1, "住所使用证明"), (2, "股东身份证明"))
@@ -152,8 +168,11 @@ def _check_printed_code(story: Story) -> None:
     files = story.files
     with story.step("静态码：打印、解码、离线核验", "Static code: printed, decoded, checked offline"):
         licence = story.licences["L1"]["id"]
-        picture = story.service.client("market-business").get(
-            f"/v1/licences/{licence}/code.png", operator=ISSUER_OFFICER).content
+        picture = (
+            story.service.client("market-business")
+            .get(f"/v1/licences/{licence}/code.png", operator=ISSUER_OFFICER)
+            .content
+        )
         text = zxingcpp.read_barcode(Image.open(io.BytesIO(picture)).convert("L")).text
         files.write("code-static.png", picture)
         files.write("code-static.txt", text + "\n")
@@ -173,7 +192,8 @@ def _offline(story: Story, file: str, *options: str) -> str:
     """Run the stranger's command on files alone and return the outcome, with the first reason when not valid."""
     command = [sys.executable, "-m", "verifiers", file, *options, "--json"]
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        command, cwd=story.files.folder, capture_output=True, text=True, check=False, env=story.files.python_path())
+        command, cwd=story.files.folder, capture_output=True, text=True, check=False, env=story.files.python_path()
+    )
     if done.returncode not in (0, 1, 2):
         raise RuntimeError(done.stderr)
     verdict = json.loads(done.stdout)
@@ -221,12 +241,18 @@ def _accuse(story: Story) -> str:
         body = {"targets": [{"kind": "submission", "id": submission}], "reason": "住所使用证明经核查系伪造（示例）"}
         flag = str(market.post("/v1/fraud-flags", body, operator=FLAGGER)["id"])
         story.shows("标记后营业执照 L1 after the flag", _online(story, "L1")["outcome"], "valid")
-        freeze = {"ground": "防止继续使用", "document_no": "示市监冻〔2026〕1号",
-                  "until": (story.today + timedelta(days=10)).isoformat()}
+        freeze = {
+            "ground": "防止继续使用",
+            "document_no": "示市监冻〔2026〕1号",
+            "until": (story.today + timedelta(days=10)).isoformat(),
+        }
         market.post(f"/v1/fraud-flags/{flag}/freezes", freeze, operator=FLAGGER)
         story.shows("冻结后 L1 frozen", _outcome(_online(story, "L1")), "invalid: status.suspended")
-        notice = {"document_no": "示市监告〔2026〕1号", "served_at": story.today.isoformat(),
-                  "respond_by": (story.today + timedelta(days=5)).isoformat()}
+        notice = {
+            "document_no": "示市监告〔2026〕1号",
+            "served_at": story.today.isoformat(),
+            "respond_by": (story.today + timedelta(days=5)).isoformat(),
+        }
         market.post(f"/v1/fraud-flags/{flag}/notices", notice, operator=FLAGGER)
         statement = {"text": "证明由中介提供，我公司不知情；放弃剩余陈述期限。（示例）", "waives": True}
         market.post(f"/v1/fraud-flags/{flag}/statements", statement, operator=FLAGGER)
@@ -246,13 +272,31 @@ def _decide(story: Story, flag: str) -> None:
         case = market.get(f"/v1/fraud-flags/{flag}", operator=SECOND).json()
         preview = case["preview"]
         for each in preview["effects"]:
-            typer.echo(f"   将 would: {story.named(each['licence'])} → {each['effect']} ({each['cause']}, {each['basis']})")
-        story.files.write_json("cascade.json", [
-            {name: each[name] for name in ("licence", "effect", "cause", "basis")} for each in preview["effects"]])
-        liable = [{"subject": case["concerned"][0], "role": "申请人", "class": "serious",
-                   "list_entry": "行政许可法第七十九条", "measures": [], "bans": []}]
-        ruling = {"outcome": "upheld", "articles": ["行政许可法第六十九条第二款"], "document_no": "示市监撤〔2026〕1号",
-                  "preview": preview["digest"], "liable": liable, "spared": []}
+            typer.echo(
+                f"   将 would: {story.named(each['licence'])} → {each['effect']} ({each['cause']}, {each['basis']})"
+            )
+        story.files.write_json(
+            "cascade.json",
+            [{name: each[name] for name in ("licence", "effect", "cause", "basis")} for each in preview["effects"]],
+        )
+        liable = [
+            {
+                "subject": case["concerned"][0],
+                "role": "申请人",
+                "class": "serious",
+                "list_entry": "行政许可法第七十九条",
+                "measures": [],
+                "bans": [],
+            }
+        ]
+        ruling = {
+            "outcome": "upheld",
+            "articles": ["行政许可法第六十九条第二款"],
+            "document_no": "示市监撤〔2026〕1号",
+            "preview": preview["digest"],
+            "liable": liable,
+            "spared": [],
+        }
         path = f"/v1/fraud-flags/{flag}/decision"
         alone = _refusal(lambda: market.post(path, ruling, operator=FLAGGER))
         story.shows("标记人自己决定 decided by the flagger", alone, "decision.same_officer")
@@ -282,7 +326,9 @@ def _show_it_fell(story: Story) -> None:
         files.save_region(good(story.service.http.get("/.well-known/elicence-region")).json())
         pinned = ["--trust", "trust-list.jwt", "--root", "root.txt"]
         listed = [*pinned, "--status", "status-list-after.jwt"]
-        story.shows("离线静态码 printed code offline", _offline(story, "code-static.txt", *listed).partition(":")[0], "invalid")
+        story.shows(
+            "离线静态码 printed code offline", _offline(story, "code-static.txt", *listed).partition(":")[0], "invalid"
+        )
         files.fetch_bundle(story.service.client("market-business"), story.licences["L1"]["id"], ISSUER_OFFICER)
         bundle = _offline(story, "bundle.json", "--root", "root.txt")
         story.shows("离线包 offline bundle", bundle.partition(":")[0], "invalid")
@@ -292,9 +338,13 @@ def _show_it_fell(story: Story) -> None:
 
 def _audit(story: Story) -> None:
     with story.step("审计账本", "Audit the log"):
-        done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "api.cli", "audit", "--json"], capture_output=True, text=True, check=False,
-            env=story.files.python_path() | environment(story.service.settings))
+        done = subprocess.run(
+            [sys.executable, "-m", "api.cli", "audit", "--json"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=story.files.python_path() | environment(story.service.settings),
+        )
         report = json.loads(done.stdout or "{}")
         story.shows("审计 audit", (done.returncode, report.get("findings")), (0, []))
         typer.echo(f"   {report.get('entries')} 条 entries")
@@ -302,8 +352,12 @@ def _audit(story: Story) -> None:
 
 def _reverse(story: Story, flag: str) -> None:
     with story.step("复议撤销原决定，恢复", "Reversed on appeal: what came back"):
-        body = {"authority": "示例省人民政府", "articles": ["行政复议法"], "document_no": "示复决〔2026〕1号",
-                "decided_at": story.today.isoformat()}
+        body = {
+            "authority": "示例省人民政府",
+            "articles": ["行政复议法"],
+            "document_no": "示复决〔2026〕1号",
+            "decided_at": story.today.isoformat(),
+        }
         story.service.client("market-supervisor").post(f"/v1/fraud-flags/{flag}/reversal", body, operator=SECOND)
         for name in story.licences:
             story.shows(f"恢复后 restored {name}", _outcome(_online(story, name)), "valid")

@@ -43,8 +43,14 @@ class DemoService:
     def identity_token(self, id_type: str, number: str) -> str:
         """Sign, as the identity platform would, that the person behind a phone is this one."""
         jwk = json.loads((self._folder / "identity-platform.jwk.json").read_text())
-        claims = {"iss": IDENTITY_ISSUER, "aud": self.settings.base_url, "exp": int(time.time()) + 600, "id_type": id_type,
-                  "id": number, "jti": secrets.token_urlsafe(8)}
+        claims = {
+            "iss": IDENTITY_ISSUER,
+            "aud": self.settings.base_url,
+            "exp": int(time.time()) + 600,
+            "id_type": id_type,
+            "id": number,
+            "jti": secrets.token_urlsafe(8),
+        }
         return jwt.encode(claims, jwt.PyJWK(jwk).key, algorithm="ES256")
 
 
@@ -62,7 +68,7 @@ def running(folder: Path) -> Iterator[DemoService]:
     )
     asyncio.run(_make(settings, folder))
     with (folder / "service.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        process = subprocess.Popen(
             [sys.executable, "-m", "api.cli", "serve"], env=os.environ | environment(settings), stdout=log, stderr=log
         )
     try:
@@ -91,9 +97,14 @@ def environment(settings: Settings) -> dict[str, str]:
     """Return what another process needs to run under the same settings."""
     password = settings.keystore_password
     chosen: dict[str, Any] = {
-        "DATABASE_URL": settings.database_url, "KEYSTORE": settings.keystore, "TILES": settings.tiles,
-        "KEYSTORE_PASSWORD": "" if password is None else password.get_secret_value(), "BASE_URL": settings.base_url,
-        "HOST": settings.host, "PORT": settings.port, "IDENTITY_ISSUER": settings.identity_issuer or "",
+        "DATABASE_URL": settings.database_url,
+        "KEYSTORE": settings.keystore,
+        "TILES": settings.tiles,
+        "KEYSTORE_PASSWORD": "" if password is None else password.get_secret_value(),
+        "BASE_URL": settings.base_url,
+        "HOST": settings.host,
+        "PORT": settings.port,
+        "IDENTITY_ISSUER": settings.identity_issuer or "",
         "IDENTITY_JWKS": settings.identity_jwks or "",
     }
     return {f"ELICENCE_{name}": str(value) for name, value in chosen.items() if value != ""}

@@ -1,7 +1,7 @@
-"""Example data: three departments, licence types, matters and clients, for `serve --example`, the demo and the benchmarks.
+"""Example data: three departments, licence types, matters and clients, for `serve --example`, demo and benchmarks.
 
-Everything is marked 示例; codes have valid check digits and belong to nobody. What is there already stays, so that a run that
-was cut short is simply run again.
+Everything is marked 示例; codes have valid check digits and belong to nobody. What is there already stays, so that a
+run that was cut short is simply run again.
 """
 
 import json
@@ -38,17 +38,28 @@ class ExampleDepartment:
 
 
 MARKET = ExampleDepartment(
-    "11610000010000020C", "market", "示例省市场监督管理局", "Example Market Regulator",
-    ("business-licence", "food-business-licence", "drug-business-licence"), ("food-business-licence",),
+    "11610000010000020C",
+    "market",
+    "示例省市场监督管理局",
+    "Example Market Regulator",
+    ("business-licence", "food-business-licence", "drug-business-licence"),
+    ("food-business-licence",),
 )
 HOUSING = ExampleDepartment(
-    "116100000100000399", "housing", "示例省住房和城乡建设厅", "Example Housing and Construction Department",
+    "116100000100000399",
+    "housing",
+    "示例省住房和城乡建设厅",
+    "Example Housing and Construction Department",
     ("construction-safety-certificate", "construction-safety-permit"),
     ("construction-safety-certificate", "construction-safety-permit"),
 )
 EDUCATION = ExampleDepartment(
-    "116100000100000474", "education", "示例省教育厅", "Example Education Department",
-    ("higher-education-diploma", "residence-permit", "animal-clinic-licence"), ("animal-clinic-licence",),
+    "116100000100000474",
+    "education",
+    "示例省教育厅",
+    "Example Education Department",
+    ("higher-education-diploma", "residence-permit", "animal-clinic-licence"),
+    ("animal-clinic-licence",),
 )
 DEPARTMENTS = (MARKET, HOUSING, EDUCATION)
 _CLIENTS = (("business", ["issue", "audit"]), ("window", ["window", "verify"]), ("supervisor", ["supervise", "audit"]))
@@ -66,8 +77,13 @@ def definition(name: str, folder: str = "types") -> dict[str, Any]:
 def client_bodies() -> list[dict[str, Any]]:
     """Return every example client without its key: three for each department, the operator, and the holders' app."""
     found = [
-        {"id": f"{department.slug}-{role}", "name": f"{department.zh} {role}", "department": department.id,
-         "scopes": scopes, "areas": []}
+        {
+            "id": f"{department.slug}-{role}",
+            "name": f"{department.zh} {role}",
+            "department": department.id,
+            "scopes": scopes,
+            "areas": [],
+        }
         for department in DEPARTMENTS
         for role, scopes in _CLIENTS
     ]
@@ -99,7 +115,13 @@ async def _seed_type(region: Region, department: ExampleDepartment, name: str) -
     if (code, major) not in region.catalogue.types:
         await types.register(region, OPERATOR, body)
     if not region.catalogue.open_grants(department.id, code, major):
-        grant = {"department": department.id, "type": code, "major": major, "area": WHOLE_REGION, "acts": list(ALL_ACTS)}
+        grant = {
+            "department": department.id,
+            "type": code,
+            "major": major,
+            "area": WHOLE_REGION,
+            "acts": list(ALL_ACTS),
+        }
         await grants.give(region, OPERATOR, grant)
         actor = Actor("example-setup", department.id, frozenset({"supervise"}), "示例法制员")
         await types.instruct(region, actor, code, major, None)
@@ -115,9 +137,12 @@ async def seed_clients(region: Region, folder: Path) -> None:
         if not path.exists():
             write_key(path)
         public = {name: value for name, value in json.loads(path.read_text()).items() if name != "d"}
-        await _unless_there(lambda body=body, public=public: clients.register(region, body | {"jwks": {"keys": [public]}}))
-        listed.append({"client_id": body["id"], "department": body.get("department"), "scopes": body["scopes"],
-                       "key": str(path)})
+        await _unless_there(
+            lambda body=body, public=public: clients.register(region, body | {"jwks": {"keys": [public]}})
+        )
+        listed.append(
+            {"client_id": body["id"], "department": body.get("department"), "scopes": body["scopes"], "key": str(path)}
+        )
     (folder / "clients.json").write_text(json.dumps({"clients": listed}, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 

@@ -1,4 +1,7 @@
-"""A client of the service, as a department's own system would be one: signs for its token, names its officer, repeats safely."""
+"""A client of the service, as a department's own system would be one.
+
+It signs for its token, names its officer, and can repeat what it did without doing it twice.
+"""
 
 import json
 import secrets
@@ -54,8 +57,14 @@ class ServiceClient:
         return answer.json() if answer.content else None
 
     def request(
-        self, method: str, path: str, *, operator: str = "", headers: dict[str, str] | None = None,
-        subject_token: str = "", **more: Any,
+        self,
+        method: str,
+        path: str,
+        *,
+        operator: str = "",
+        headers: dict[str, str] | None = None,
+        subject_token: str = "",
+        **more: Any,
     ) -> httpx.Response:
         """Make an authorised call; with a `subject_token` it is made for that holder (RFC 8693). Raises `Refused`."""
         sent = {"Authorization": f"Bearer {self.token(subject_token)}", **(headers or {})}
@@ -68,21 +77,35 @@ class ServiceClient:
         held = self._tokens.get(subject_token)
         if held is not None and held[1] > time.monotonic() + _RENEW_BEFORE_S:
             return held[0]
-        form = {"grant_type": "client_credentials", "client_assertion_type": _ASSERTION,
-                "client_assertion": self._assertion()}
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": _ASSERTION,
+            "client_assertion": self._assertion(),
+        }
         if subject_token:
-            form |= {"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "subject_token": subject_token,
-                     "subject_token_type": "urn:ietf:params:oauth:token-type:id_token"}
+            form |= {
+                "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                "subject_token": subject_token,
+                "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+            }
         answer = good(self._http.post("/oauth/token", data=form)).json()
         self._tokens[subject_token] = (answer["access_token"], time.monotonic() + answer["expires_in"])
         return str(answer["access_token"])
 
     def _assertion(self) -> str:
         now = int(time.time())
-        claims = {"iss": self._client_id, "sub": self._client_id, "aud": self._issuer, "iat": now, "exp": now + 120,
-                  "jti": secrets.token_urlsafe(16)}
+        claims = {
+            "iss": self._client_id,
+            "sub": self._client_id,
+            "aud": self._issuer,
+            "iat": now,
+            "exp": now + 120,
+            "jti": secrets.token_urlsafe(16),
+        }
         algorithm = "ES256" if self._jwk["crv"] == "P-256" else "EdDSA"
-        return jwt.encode(claims, jwt.PyJWK(self._jwk).key, algorithm=algorithm, headers={"kid": self._jwk.get("kid", "")})
+        return jwt.encode(
+            claims, jwt.PyJWK(self._jwk).key, algorithm=algorithm, headers={"kid": self._jwk.get("kid", "")}
+        )
 
 
 def good(answer: httpx.Response) -> httpx.Response:

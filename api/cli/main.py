@@ -5,16 +5,19 @@ try:
 except ModuleNotFoundError:  # a verifier's bare install has this command too
     raise SystemExit("elicence needs the service's packages: pip install 'elicence-ledger[service]'") from None
 
-from api.cli import catalogue, demo, keys, service
+from api.cli import catalogue, demo, importing, keys, service
 
 app = typer.Typer(
-    help="电子证照账本 · a ledger for electronic licences", no_args_is_help=True, pretty_exceptions_enable=False,
+    help="电子证照账本 · a ledger for electronic licences",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
     add_completion=False,
 )
 app.command("init")(service.init)
 app.command("migrate")(service.migrate)
 app.command("serve")(service.serve)
 app.command("demo")(demo.demo)
+app.command("import")(importing.import_backlog)
 app.add_typer(keys.app, name="keys")
 app.add_typer(catalogue.departments_app, name="departments")
 app.add_typer(catalogue.grants_app, name="grants")

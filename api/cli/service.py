@@ -125,13 +125,26 @@ def run(settings: Settings) -> None:
     if settings.workers > 1:
         os.environ.update(_environment(settings))
         uvicorn.run(
-            "api.cli.service:application", factory=True, workers=settings.workers, host=settings.host,
-            port=settings.port, log_config=None, access_log=False, backlog=_BACKLOG, timeout_graceful_shutdown=20,
+            "api.cli.service:application",
+            factory=True,
+            workers=settings.workers,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=20,
         )
         return
     uvicorn.run(
-        create_app(settings), host=settings.host, port=settings.port, log_config=None, access_log=False,
-        backlog=_BACKLOG, timeout_graceful_shutdown=20, server_header=False,
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=20,
+        server_header=False,
     )
 
 
@@ -152,15 +165,17 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def example_settings(folder: Path = EXAMPLE_FOLDER, **changes: object) -> Settings:
-    """Return settings for example data below `folder`; the password is made once and kept there, readable by us only."""
+    """Return settings for example data below `folder`; its password is made once and kept there, readable by us only."""
     folder.mkdir(parents=True, exist_ok=True)
     password = folder / "keystore-password"
     if not password.exists():
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
     defaults = {
-        "database_url": f"sqlite:///{folder / 'elicence.sqlite'}", "keystore": folder / "keys",
-        "tiles": folder / "public", "keystore_password": SecretStr(password.read_text()),
+        "database_url": f"sqlite:///{folder / 'elicence.sqlite'}",
+        "keystore": folder / "keys",
+        "tiles": folder / "public",
+        "keystore_password": SecretStr(password.read_text()),
     }
     # What the environment says about the database wins: the example runs on PostgreSQL too.
     chosen = {name: value for name, value in defaults.items() if f"ELICENCE_{name.upper()}" not in os.environ}
