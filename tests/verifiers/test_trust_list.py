@@ -173,7 +173,6 @@ ROWS = ISSUER.document().to_json()
         {"logs": "x"},
         {"status_lists": [{"num": 1, "uri": "x"}]},
     ],
-    ids=str,
 )
 def test_a_list_of_another_shape_is_refused(changes: dict[str, Any]) -> None:
     """Even when the right key has signed it: one version, one form, one order, no two rows with one number."""
