@@ -70,7 +70,7 @@ def parse_sd_jwt(text: str, *, typ: str, reason: Reason) -> SdJwt:
         raise Malformed(Reason.DISCLOSURE, f"more than {DISCLOSURES_MAX} disclosures")
     if "" in rest or any(len(one) > DISCLOSURE_LENGTH_MAX for one in rest):
         raise Malformed(Reason.DISCLOSURE, "an empty or oversized disclosure")
-    if not text.isascii():
+    if not text.isascii() and token.isascii():
         raise Malformed(Reason.DISCLOSURE, "not ASCII")
     jws = parse_jws(token, typ=typ, reason=reason, limit=LENGTH_MAX)
     return SdJwt(jws, token, tuple(rest), binding or None)

@@ -86,11 +86,11 @@ def verify(
     case = Examination(at, policy or Policy(), seen or Seen(), trust, tuple(status))
     cache = CheckpointCache(0) if cache is None else cache
     text = presented.decode("utf-8", "replace") if isinstance(presented, bytes) else presented
-    text = text.strip()
+    whole, text = text, text.strip()
     if text.startswith("{"):
         _bundle(case, text, receipt, cache)
-    elif text.startswith(RECEIPT_HEADER):
-        _receipt_alone(case, text, cache)
+    elif whole.startswith(RECEIPT_HEADER):
+        _receipt_alone(case, whole, cache)
     elif "~" in text:
         _licence(case, text, receipt, cache)
     elif "#" in text:

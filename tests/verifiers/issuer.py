@@ -25,6 +25,7 @@ from verifiers.encoding import b64u_encode
 from verifiers.errors import Reason, VerificationError
 from verifiers.identifier import Identifier
 from verifiers.note import KeyType, NoteKey
+from verifiers.policy import Policy
 from verifiers.receipt import compose
 from verifiers.trust_document import (
     Department,
@@ -38,6 +39,8 @@ from verifiers.trust_document import (
     Witness,
 )
 from verifiers.trust_list import TrustDocument, TrustList, open_trust_list
+from verifiers.verdict import NotVerified, Verdict
+from verifiers.verification import verify
 
 T = TypeVar("T")
 
@@ -378,3 +381,12 @@ def derived_salt(key: bytes, path: bytes) -> bytes:
 
 def _names(zh: str) -> Names:
     return Names(f"示例{zh}证", "Example licence")
+
+
+def judge(presented: str | bytes, trust: TrustList | None, **inputs: Any) -> Verdict:
+    """The verdict of `verify`, whether it returns or raises."""
+    inputs = {"at": NOW, "policy": Policy()} | inputs
+    try:
+        return verify(presented, trust=trust, **inputs).verdict
+    except NotVerified as refused:
+        return refused.verdict
