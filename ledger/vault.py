@@ -121,6 +121,10 @@ class Vault:
         head = blob[:_DIGEST_END]
         return _opened(self._unwrap(wrapped, head[1:]), blob[_DIGEST_END:], head)
 
+    def check_wrapped(self, blob: bytes, wrapped: bytes) -> None:
+        """Check that `wrapped` is the key of the part `blob`, without opening it. Raises `Refusal` `record.damaged`."""
+        self._unwrap(wrapped, digest_of(blob))
+
     # --- stored answers ---
 
     def seal_answer(self, answer: bytes) -> bytes:

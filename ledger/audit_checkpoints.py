@@ -1,0 +1,145 @@
+"""Auditing what was said about the tree: every stored checkpoint, the publication row, the head row and
+the served file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from ledger.audit_report import Artefact, Report
+from ledger.database import Reading
+from ledger.public_files import PublicFiles
+from ledger.publication import read_publication
+from ledger.tables.log import head
+from ledger.tables.publishing import checkpoints
+from ledger.tile_files import read_tile
+from verifiers.checkpoint import LogPolicy, open_checkpoint
+from verifiers.errors import Malformed, VerificationError
+from verifiers.merkle import HASH_SIZE, Frontier
+from verifiers.tiles import ENTRIES, Tile, parse_bundle, parse_path
+
+
+class CheckpointAudit:
+    """Compares every stored checkpoint with the tree of its size as the replay passes it; memory does
+    not grow with them.
+    """
+
+    def __init__(self, tx: Reading, policy: LogPolicy, report: Report) -> None:
+        self._policy = policy
+        self._report = report
+        rows = tx.execute(select(checkpoints).order_by(checkpoints.c.size).execution_options(yield_per=500))
+        self._rows: Iterator[Any] = iter(rows)
+        self._next: Any = next(self._rows, None)
+
+    @property
+    def next_size(self) -> int | None:
+        """The size of the next stored checkpoint, so that the caller stops there."""
+        return None if self._next is None else self._next.size
+
+    def reached(self, frontier: Frontier) -> None:
+        """Check the stored checkpoint of this very size, if there is one."""
+        while self._next is not None and self._next.size <= frontier.size:
+            row, self._next = self._next, next(self._rows, None)
+            where = f"checkpoint {row.size}"
+            if row.size == frontier.size and bytes(row.root) != frontier.root():
+                self._report.add(Artefact.CHECKPOINT, where, "its root is not that of the entries")
+            check_note(row.note, frontier if row.size == frontier.size else None, self._policy, where, self._report)
+            self._report.count("checkpoints")
+
+    def finish(self, size: int) -> None:
+        """Name the checkpoints of trees larger than the log."""
+        while self._next is not None:
+            self._report.add(Artefact.CHECKPOINT, f"checkpoint {self._next.size}", f"the log has only {size} entries")
+            self._next = next(self._rows, None)
+
+
+def check_note(note: str, frontier: Frontier | None, policy: LogPolicy, where: str, report: Report) -> int | None:
+    """Check a signed checkpoint under the log's policy, and its root if the tree of its size is at hand;
+    returns its size.
+    """
+    try:
+        opened = open_checkpoint(note, policy)
+    except VerificationError as error:
+        report.add(Artefact.CHECKPOINT, where, error.detail or str(error.reason))
+        return None
+    if frontier is not None and (opened.size, opened.root) != (frontier.size, frontier.root()):
+        report.add(Artefact.CHECKPOINT, where, "the note is of another tree")
+    return opened.size
+
+
+def check_head(
+    tx: Reading, frontier: Frontier, chain: bytes, at: datetime | None, catalogue_idx: int, report: Report
+) -> None:
+    """Compare the head row with what the entries give."""
+    row = tx.execute(select(head)).one()
+    expected = {
+        "size": frontier.size,
+        "chain": chain,
+        "frontier": frontier.to_bytes(),
+        "catalogue_idx": catalogue_idx,
+        "origin": report.origin,
+    }
+    if at is not None:
+        expected["at"] = at
+    changed = [name for name, value in expected.items() if getattr(row, name) != value]
+    if changed:
+        report.add(Artefact.HEAD, "head", f"changed: {', '.join(sorted(changed))}")
+
+
+def check_published(tx: Reading, files: PublicFiles, policy: LogPolicy, frontier: Frontier, report: Report) -> None:
+    """Check the publication row and the checkpoint file: signed, and never ahead of the log or behind each other."""
+    current = read_publication(tx)
+    if current.note is not None:
+        there = frontier if current.size == frontier.size else None
+        size = check_note(current.note, there, policy, "publication row", report)
+        if size is not None and (size != current.size or size > frontier.size):
+            report.add(Artefact.CHECKPOINT, "publication row", f"it says size {current.size}, its note {size}")
+    served = files.checkpoint()
+    if served is None:
+        if current.note is not None:
+            report.add(Artefact.CHECKPOINT, "checkpoint file", "it is missing")
+        return
+    size = check_note(served, frontier, policy, "checkpoint file", report) if served != current.note else current.size
+    if size is not None and current.size - size > 0:
+        kept = tx.execute(select(checkpoints.c.note).where(checkpoints.c.size == size)).scalar_one_or_none()
+        if kept != served:
+            report.add(
+                Artefact.CHECKPOINT, "checkpoint file", f"it is of size {size}, the publication of {current.size}"
+            )
+
+
+def check_leftovers(files: PublicFiles, published: int, report: Report) -> None:
+    """Compare partial tiles that are kept for readers of older checkpoints with the wider tile they are a part of."""
+    for folder in sorted(files.root.glob("tile/**/*.p")):
+        for file in sorted(folder.iterdir(), key=lambda each: each.name):
+            path = file.relative_to(files.root).as_posix()
+            try:
+                tile = parse_path(path)
+            except Malformed:
+                continue  # a temporary file, or none of ours: nobody is ever sent there
+            if tile.end > published:
+                continue
+            report.count("superseded tiles")
+            if files.read(path) != _cut_out(files, tile, published):
+                artefact = Artefact.BUNDLE if tile.level == ENTRIES else Artefact.TILE
+                report.add(artefact, path, "not a part of the tile that has taken its place")
+
+
+def _cut_out(files: PublicFiles, tile: Tile, published: int) -> bytes | None:
+    """Return what a partial tile must hold, from the widest one of its place that the audit has compared."""
+    span = 1 << (8 * max(tile.level, 0))
+    width = min(256, published // span - tile.place * 256)
+    wider = read_tile(files, Tile(tile.level, tile.place, width))
+    if wider is None or width == tile.width:
+        return wider
+    if tile.level != ENTRIES:
+        return wider[: tile.width * HASH_SIZE]
+    try:
+        entries = parse_bundle(wider, width)[: tile.width]
+    except Malformed:
+        return None
+    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)
