@@ -1,22 +1,25 @@
-"""The pages behind the codes and for the window: plain files, no build, nothing from elsewhere.
+"""The pages behind the codes, for the window and for a second officer: plain files, no build, nothing from elsewhere.
 
 The check page gets nothing of the code: the payload is in the fragment, which a browser never sends, and its policy
-allows it to fetch from this site only (protocol rule 26).
+allows it to fetch from this site only (protocol rule 26). Titles of reasons come from `verifiers.reasons`, so page,
+service and command line say the same.
 """
 
+from functools import cache
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, Final
 
+import orjson
 from fastapi import APIRouter, Path, Response
 
-PAGES = {"verify": "verify.html", "code": "code.html", "scan": "scan.html", "preview": "preview.html"}
-FILES = {
-    "style.css": "text/css; charset=utf-8",
-    "static_code.js": "text/javascript; charset=utf-8",
-    "verify_page.js": "text/javascript; charset=utf-8",
-    "scan_page.js": "text/javascript; charset=utf-8",
-    "preview_page.js": "text/javascript; charset=utf-8",
-}
+from ledger.errors import Code, Refusal
+from verifiers.reasons import NOTE_TITLES, TITLES
+
+SCRIPTS: Final = (
+    "code_verdict.js", "preview_page.js", "scan_page.js", "signed_lists.js", "static_code.js", "verify_page.js",
+)
+REASONS: Final = "reasons.js"
+JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -25,13 +28,14 @@ _POLICY = (
 router = APIRouter(tags=["pages"], include_in_schema=False)
 
 
+@cache
 def _read(name: str) -> bytes:
     return resources.files("api").joinpath("pages", name).read_bytes()
 
 
 def _page(name: str, *, camera: bool = False) -> Response:
     return Response(
-        _read(PAGES[name]),
+        _read(name),
         media_type="text/html; charset=utf-8",
         headers={
             "Content-Security-Policy": _POLICY,
@@ -43,37 +47,46 @@ def _page(name: str, *, camera: bool = False) -> Response:
     )
 
 
+@cache
+def reasons_script() -> bytes:
+    """Return the module that gives pages the title of every reason and note: `{code: [zh, en]}`."""
+    titles = {str(code): both for table in (TITLES, NOTE_TITLES) for code, both in table.items()}
+    return b"export default " + orjson.dumps(titles, option=orjson.OPT_SORT_KEYS) + b";\n"
+
+
 @router.get("/V")
-def verify_page() -> Response:
+async def verify_page() -> Response:
     """Return the page that checks a printed code in the browser."""
-    return _page("verify")
+    return _page("verify.html")
 
 
 @router.get("/C/{code}")
-def code_page(code: Annotated[str, Path(max_length=128)]) -> Response:  # noqa: ARG001 - reads, uses up and shows nothing
+async def code_page(code: Annotated[str, Path(max_length=128)]) -> Response:  # noqa: ARG001 - reads and shows nothing
     """Return the page behind a dynamic code; it neither redeems the code nor shows anything of it (protocol rule 27)."""
-    return _page("code")
+    return _page("code.html")
 
 
 @router.get("/scan")
-def scan_page() -> Response:
+async def scan_page() -> Response:
     """Return the window's scan page, the only one that may use the camera."""
-    return _page("scan", camera=True)
+    return _page("scan.html", camera=True)
 
 
 @router.get("/cascade")
-def preview_page() -> Response:
-    """Return the page on which a second officer sees what would fall."""
-    return _page("preview")
+async def preview_page() -> Response:
+    """Return the page on which a second officer sees what would fall, and decides."""
+    return _page("preview.html")
 
 
 @router.get("/pages/{name}")
-def page_file(name: Annotated[str, Path(max_length=64)]) -> Response:
-    """Return a script or style of the pages."""
-    if name not in FILES:
-        return Response(status_code=404)
-    return Response(
-        _read(name),
-        media_type=FILES[name],
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"},
-    )
+async def page_file(name: Annotated[str, Path(max_length=64)]) -> Response:
+    """Return a script or style of the pages. Raises `Refusal` path.unknown."""
+    if name == REASONS:
+        data, media_type = reasons_script(), JAVASCRIPT
+    elif name in SCRIPTS:
+        data, media_type = _read(name), JAVASCRIPT
+    elif name == "style.css":
+        data, media_type = _read(name), "text/css; charset=utf-8"
+    else:
+        raise Refusal(Code.PATH_UNKNOWN)
+    return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})

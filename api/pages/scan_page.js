@@ -6,21 +6,26 @@ const FRAME_WIDTH = 960;
 const field = (id) => document.getElementById(id);
 let stream = null;
 
+/** The answer of this service; null where the network is down. */
+async function post(path, type, body, more = {}) {
+  const headers = { "Content-Type": type, "Authorization": `Bearer ${field("token").value.trim()}`, ...more };
+  try { return await fetch(path, { method: "POST", body, headers, referrerPolicy: "no-referrer", cache: "no-store" }); }
+  catch (error) {
+    if (error instanceof TypeError) return null;
+    throw error;
+  }
+}
+
 async function scan(text) {
   if (!field("desk").reportValidity()) return;
   field("code").disabled = true;
+  const asked = { code: text.trim(), matter: field("matter").value.trim(), purpose: field("purpose").value.trim() };
   try {
-    const answer = await fetch("/v1/scans", {
-      method: "POST", referrerPolicy: "no-referrer", cache: "no-store",
-      headers: { "Content-Type": "application/json", "Authorization": `Bearer ${field("token").value.trim()}`,
-        "Elicence-Operator": encodeURIComponent(field("operator").value.trim()), "Idempotency-Key": crypto.randomUUID() },
-      body: JSON.stringify({ code: text.trim(), matter: field("matter").value.trim(), purpose: field("purpose").value.trim() }),
-    });
-    const body = await answer.json();
-    if (answer.ok) showVerdict(body.verdict ?? body, body);
-    else showProblem(body);
-  } catch {
-    showProblem({ title: "网络不可用，请改用离线核验 The network is down: check offline" });
+    const answer = await post("/v1/scans", "application/json", JSON.stringify(asked), {
+      "Elicence-Operator": encodeURIComponent(field("operator").value.trim()), "Idempotency-Key": crypto.randomUUID() });
+    if (answer === null) showProblem({ title: "网络不可用，请改用离线核验 The network is down: check offline" });
+    else if (answer.ok) showScan(await answer.json());
+    else showProblem(await answer.json());
   } finally {
     field("code").disabled = false;
     field("code").value = "";
@@ -28,27 +33,29 @@ async function scan(text) {
   }
 }
 
-function showVerdict(verdict, body) {
-  const box = field("verdict");
-  box.hidden = false;
-  box.className = `card verdict ${verdict.outcome}`;
-  box.dataset.outcome = verdict.outcome;
-  field("word").textContent = WORDS[verdict.outcome];
-  field("why").textContent = verdict.reasons.map((reason) => reason.title).join("；");
-  const ages = verdict.checks.map((check) => check.age_s).filter((age) => typeof age === "number");
-  field("age").textContent = ages.length ? `信息最旧 ${Math.max(...ages)} 秒前 · oldest input ${Math.max(...ages)} s` : "";
-  fill(body.disclosed ?? verdict.licence ?? {});
+function showScan(scan) {
+  const verdicts = scan.licences.map((each) => each.verdict);
+  const ages = verdicts.flatMap((verdict) => verdict.checks).map((check) => check.age_s).filter(Number.isFinite);
+  show(scan.outcome, WORDS[scan.outcome], verdicts.flatMap((verdict) => verdict.reasons).map((reason) => reason.title).join("；"),
+    ages.length ? `信息最旧 ${Math.max(...ages)} 秒前 · oldest input ${Math.max(...ages)} s` : "");
+  const rows = verdicts.flatMap((verdict) => [...leaves(verdict.licence ?? {})]);
+  if (scan.credit) rows.push(["信用核查 credit check", [scan.credit.outcome, ...(scan.credit.conditions ?? [])].join(" · ")]);
+  fill(rows);
 }
 
 function showProblem(problem) {
+  show("problem", "未完成 Not done", [problem.title, problem.detail].filter(Boolean).join("："), "");
+  fill([]);
+}
+
+function show(outcome, word, why, age) {
   const box = field("verdict");
   box.hidden = false;
-  box.className = "card verdict undetermined";
-  box.dataset.outcome = "problem";
-  field("word").textContent = "未完成 Not done";
-  field("why").textContent = [problem.title, problem.detail].filter(Boolean).join("：");
-  field("age").textContent = "";
-  fill({});
+  box.className = `card verdict ${outcome === "problem" ? "undetermined" : outcome}`;
+  box.dataset.outcome = outcome;
+  field("word").textContent = word;
+  field("why").textContent = why;
+  field("age").textContent = age;
 }
 
 /** Lists every value with the path that leads to it. */
@@ -58,8 +65,7 @@ function* leaves(value, path = []) {
   } else yield [path.join(" · "), String(value)];
 }
 
-function fill(disclosed) {
-  const rows = [...leaves(disclosed)];
+function fill(rows) {
   field("fields").replaceChildren(...rows.flatMap(([term, text]) => {
     const dt = document.createElement("dt"), dd = document.createElement("dd");
     dt.textContent = term; dd.textContent = text;
@@ -69,13 +75,14 @@ function fill(disclosed) {
 }
 
 async function startCamera() {
+  if (!field("desk").reportValidity()) return;
   stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
   const view = field("view");
   view.srcObject = stream;
   view.hidden = false;
   await view.play();
   field("camera").textContent = "停止摄像头 · Stop the camera";
-  look();
+  await look();
 }
 
 function stopCamera() {
@@ -85,16 +92,20 @@ function stopCamera() {
   field("camera").textContent = "用摄像头扫描 · Use the camera";
 }
 
-/** The text of the code in one frame: by the browser where it can, else by the window's own service. */
+/** The text of the code in one frame, null without one: read by the browser where it can, else by the window's own service. */
 async function readFrame(canvas) {
   if ("BarcodeDetector" in window && (await BarcodeDetector.getSupportedFormats()).includes("qr_code")) {
     const found = await new BarcodeDetector({ formats: ["qr_code"] }).detect(canvas);
     return found.length ? found[0].rawValue : null;
   }
   const picture = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.85));
-  const answer = await fetch("/pages/read-frame", { method: "POST", body: picture, cache: "no-store",
-    headers: { "Content-Type": "image/jpeg", "Authorization": `Bearer ${field("token").value.trim()}` } });
-  return answer.ok ? (await answer.json()).text : null;
+  const answer = await post("/pages/read-frame", "image/jpeg", picture);
+  if (answer === null) return null; // the next frame is another attempt
+  const body = await answer.json();
+  if (answer.ok) return body.text;
+  stopCamera();
+  showProblem(body);
+  return null;
 }
 
 async function look() {
@@ -105,18 +116,22 @@ async function look() {
       canvas.width = Math.min(FRAME_WIDTH, view.videoWidth);
       canvas.height = Math.round(view.videoHeight * (canvas.width / view.videoWidth));
       canvas.getContext("2d").drawImage(view, 0, 0, canvas.width, canvas.height);
-      const text = await readFrame(canvas).catch(() => null);
+      const text = await readFrame(canvas);
       if (text && stream) { stopCamera(); await scan(text); return; }
     }
     await new Promise((later) => setTimeout(later, FRAME_EVERY_MS));
   }
 }
 
+field("desk").addEventListener("submit", (event) => event.preventDefault());
 field("code").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && field("code").value.trim()) { event.preventDefault(); scan(field("code").value); }
 });
 field("camera").addEventListener("click", () => {
-  if (stream) stopCamera();
-  else startCamera().catch(() => showProblem({ title: "摄像头不可用 The camera cannot be used" }));
+  if (stream) { stopCamera(); return; }
+  startCamera().catch((error) => {
+    if (!(error instanceof DOMException)) throw error;
+    showProblem({ title: "摄像头不可用 The camera cannot be used", detail: error.name });
+  });
 });
 field("code").focus();
