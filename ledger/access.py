@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import and_, func, or_, select
 
 from ledger.case_steps import Thread
+from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_cursor
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
@@ -75,20 +76,18 @@ def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> lis
     return ids
 
 
-def accesses_to(tx: Reading, subject: str, cursor: str = "", limit: int = 200) -> dict[str, Any]:
-    """Return who looked at the licences of `subject`, the newest first: `{"accesses": […], "cursor"}`.
+def accesses_to(tx: Reading, subject: str, cursor: str | None = None, limit: int = LIMIT_DEFAULT) -> dict[str, Any]:
+    """Return who looked at the licences of `subject`, the newest first: `{"items": […], "cursor"?}`.
 
     Raises `Refusal` with `cursor.invalid`.
     """
-    table = access_records
+    table, size = access_records, min(limit, LIMIT_MAX)
     mine = select(licence_holders.c.licence).where(licence_holders.c.subject == subject)
-    query = select(table).where(table.c.licence.in_(mine)).order_by(table.c.at.desc(), table.c.id.desc()).limit(limit)
+    query = select(table).where(table.c.licence.in_(mine)).order_by(table.c.at.desc(), table.c.id.desc())
     if cursor:
-        moment, _, last = cursor.partition(".")
-        if not (moment.isascii() and moment.isdigit() and last):
-            raise Refusal(Code.CURSOR_INVALID)
-        query = query.where(or_(table.c.at < int(moment), and_(table.c.at == int(moment), table.c.id < last)))
-    rows = tx.execute(query).all()
+        moment, last = decode_cursor(cursor)
+        query = query.where(or_(table.c.at < moment, and_(table.c.at == moment, table.c.id < last)))
+    rows = tx.execute(query.limit(size + 1)).all()
     listed = [
         {
             "id": row.id,
@@ -101,9 +100,12 @@ def accesses_to(tx: Reading, subject: str, cursor: str = "", limit: int = 200) -
             "fields": json.loads(row.fields),
             "outcome": row.outcome,
         }
-        for row in rows
+        for row in rows[:size]
     ]
-    return {"accesses": listed, "cursor": f"{rows[-1].at}.{rows[-1].id}" if rows else cursor}
+    answer: dict[str, Any] = {"items": listed}
+    if len(rows) > size:
+        answer["cursor"] = encode_cursor(rows[size - 1].at, rows[size - 1].id)
+    return answer
 
 
 async def digest_accesses(region: Region) -> int:

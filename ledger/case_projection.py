@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from ledger.credit import project_banned, project_recorded, project_withdrawn
+from ledger.bans import project_banned
+from ledger.credit import project_recorded, project_withdrawn
 from ledger.database import Writing
 from ledger.decisions import project_decided
 from ledger.events import Event, projector

@@ -10,30 +10,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select, update
 
 from ledger.actors import Actor
+from ledger.bans import BAN_YEARS, Ban
 from ledger.case_steps import Thread, event_counts, officer_of, once
 from ledger.credit_rules import RecordClass, Standing, add_months, rule_named, rule_on
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event
+from ledger.named_subjects import Named, SubjectName, read_subject, resolve_subjects
 from ledger.proposals import IdempotencyKey
 from ledger.recording import record
 from ledger.request_members import RequestMembers
+from ledger.subjects import introduce
 from ledger.tables.credit import bans, credit_records
-from ledger.tables.subjects import subjects
+from ledger.vault import Vault
 from verifiers.encoding import b64u_decode
 from verifiers.legal_dates import day_of
 
 if TYPE_CHECKING:
     from ledger.region import Region
-
-BAN_YEARS: Final = {"78": 1, "79": 3}
-"""Articles of the 行政许可法 that close a matter of public safety, health, life or property to a new application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,10 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Ban:
-    """No new application for licence type `type` under `article`, a key of `BAN_YEARS`."""
-
-    type: str
-    article: str
-
-
-@dataclass(frozen=True, slots=True)
 class Liable:
-    """Somebody whom a decision holds liable: `subject` id, `role` in the matter, and what is recorded of them."""
+    """Somebody whom a decision holds liable: `subject`, `role` in the matter, and what is recorded of them."""
 
-    subject: str
+    subject: SubjectName
     role: str
     record_class: RecordClass
     list_entry: str
@@ -76,28 +68,32 @@ class Ground:
     flag: str | None = None
 
 
-def check_liable(tx: Reading, liable: Sequence[Liable], decided_at: date) -> None:
-    """Raise `Refusal` (subject.unknown, credit.rule_unknown, credit.list_entry_missing) unless all can be recorded."""
+def check_liable(tx: Reading, vault: Vault, liable: Sequence[Liable], decided_at: date) -> Named:
+    """Return the subjects of `liable`, if all can be recorded.
+
+    Raises `Refusal` with subject.unknown, credit.rule_unknown or credit.list_entry_missing.
+    """
     if liable and rule_on(decided_at) is None:
         raise Refusal(Code.CREDIT_RULE_UNKNOWN, "/decided_at")
-    wanted = {each.subject for each in liable}
-    known = set(tx.execute(select(subjects.c.id).where(subjects.c.id.in_(wanted))).scalars())
     for position, each in enumerate(liable):
-        if each.subject not in known:
-            raise Refusal(Code.SUBJECT_UNKNOWN, f"/liable/{position}/subject")
         if not each.list_entry or not all(measure.list_entry for measure in each.measures):
             raise Refusal(Code.CREDIT_LIST_ENTRY_MISSING, f"/liable/{position}")
+    return resolve_subjects(tx, vault, (each.subject for each in liable), "/liable")
 
 
-def liable_steps(liable: Sequence[Liable], ground: Ground) -> list[Unsigned]:
+def liable_steps(liable: Sequence[Liable], ground: Ground, named: Named) -> list[Unsigned]:
     """Return the entries that record `liable` under `ground`: one per credit record, one per ban."""
     rule = rule_on(ground.decided_at)
     steps: list[Unsigned] = []
+    parts = dict(named.parts)
     for each in liable:
+        subject = named.ids[each.subject]
+        # Who is named by number is introduced once, with the first record about them.
+        part = parts.pop(each.subject, None)
         if rule is None:
             raise Refusal(Code.CREDIT_RULE_UNKNOWN, "/decided_at")
         facts: dict[str, Any] = {
-            "subject": each.subject,
+            "subject": subject,
             "role": each.role,
             "class": each.record_class.value,
             "list_entry": each.list_entry,
@@ -109,11 +105,11 @@ def liable_steps(liable: Sequence[Liable], ground: Ground) -> list[Unsigned]:
             "domain": each.domain,
             "flag": ground.flag,
         }
-        steps.append(Thread.new().step(ground.by, "credit.recorded", facts))
+        steps.append(Thread.new().step(ground.by, "credit.recorded", facts, (part,) if part else ()))
         for ban in each.bans:
             until = add_months(ground.decided_at, 12 * BAN_YEARS[ban.article]) - timedelta(days=1)
             banned = {
-                "subject": each.subject,
+                "subject": subject,
                 "type": ban.type,
                 "article": ban.article,
                 "from": ground.decided_at.isoformat(),
@@ -134,7 +130,7 @@ def read_liable(members: RequestMembers) -> Liable:
     except ValueError as error:
         raise members.invalid("class", allowed=[each.value for each in RecordClass]) from error
     return Liable(
-        subject=members.id("subject"),
+        subject=read_subject(members),
         role=members.text("role", 64),
         record_class=record_class,
         list_entry=members.maybe("list_entry", members.text) or "",
@@ -168,10 +164,12 @@ async def write_record(
         raise Refusal(Code.DECISION_DATES, "/served_at")
 
     async def attempt() -> dict[str, Any]:
-        await region.database.read(lambda tx: check_liable(tx, [liable], ground.decided_at))
-        steps = liable_steps([liable], ground)
+        named = await region.database.read(lambda tx: check_liable(tx, region.vault, [liable], ground.decided_at))
+        steps = liable_steps([liable], ground, named)
         answer = {"id": steps[0].thing, "rule": steps[0].facts["rule"]}
-        return await record(region, steps, answer, idempotency=idempotency)
+        return await record(
+            region, steps, answer, conditions=named.conditions, touches=named.touches, idempotency=idempotency
+        )
 
     return await once(region, idempotency, attempt)
 
@@ -189,11 +187,6 @@ def withdrawal_steps(tx: Reading, flag_id: str, by: str, document_no: str) -> li
         Thread(row.id, counts[row.id], bytes(row.secret)).step(by, "credit.withdrawn", {"document_no": document_no})
         for row in rows
     ]
-
-
-def lift_bans(tx: Writing, flag_id: str, idx: int) -> None:
-    """End the bans of a case whose decision was reversed; called by the projector of the reversal."""
-    tx.execute(update(bans).where(bans.c.flag == flag_id, bans.c.lifted_idx.is_(None)).values(lifted_idx=idx))
 
 
 def credit_file(tx: Reading, subject: str, today: date) -> dict[str, Any]:
@@ -261,20 +254,14 @@ def standing(row: Row[Any]) -> Standing:
 
 
 def project_recorded(tx: Writing, e: Event) -> None:
-    """Write the row of a credit record."""
+    """Write the row of a credit record, and its subject where nobody knew it."""
+    introduce(tx, [e])
     bulk_insert(tx, credit_records, [_record_row(e)])
 
 
 def project_withdrawn(tx: Writing, e: Event) -> None:
     """Note that a record counts no more."""
     tx.execute(update(credit_records).where(credit_records.c.id == e.thing).values(withdrawn_idx=e.idx))
-
-
-def project_banned(tx: Writing, e: Event) -> None:
-    """Write the row of a ban."""
-    f = e.facts
-    row = (e.thing, f["subject"], f["type"], f["article"], f["from"], f["until"], f["flag"], e.idx, None)
-    bulk_insert(tx, bans, [row])
 
 
 def _record_row(e: Event) -> tuple[Any, ...]:

@@ -4,57 +4,61 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 
 from ledger.actors import Actor
+from ledger.bans import banned_pairs
 from ledger.case_steps import Thread, officer_of, once
 from ledger.credit import standing
 from ledger.credit_rules import CONDITIONS, POLICIES, Answer, answer
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event, SubjectPart, projector
-from ledger.lineage import chunks
+from ledger.named_subjects import Named, SubjectName, read_subject, resolve_subjects
 from ledger.proposals import IdempotencyKey
 from ledger.recording import record
 from ledger.request_members import RequestMembers
-from ledger.tables.credit import bans, credit_checks, credit_records
-from ledger.tables.subjects import subjects
+from ledger.subjects import introduce
+from ledger.tables.credit import credit_checks, credit_records
 from verifiers.encoding import b64u_decode
 from verifiers.legal_dates import day_of
 
 if TYPE_CHECKING:
-    from ledger.drafting import Unsigned
     from ledger.region import Region
 
 
 async def check(
     region: Region, actor: Actor, body: Any, *, idempotency: IdempotencyKey | None = None
 ) -> dict[str, Any]:
-    """Answer whether anything stands against somebody: `{"subject": id, "purpose", "matter"?}`.
+    """Answer whether anything stands against somebody: `{"subject", "purpose", "matter"?}`.
 
-    The policy is the matter's. Returns `{"id", "outcome": "yes|no|conditions", "conditions", "checked_at", "entry"}`
+    `subject` is an id or `{"kind", "name", "id_type", "id"}`; of somebody unknown nothing is known, which is yes. The
+    policy is the matter's. Returns `{"id", "outcome": "yes|no|conditions", "conditions", "checked_at", "entry"}`
     and never the records. Raises `Refusal` with subject.unknown, matter.unknown or credit.policy_unknown.
     """
     members = RequestMembers(body)
-    subject, purpose = members.id("subject"), members.text("purpose")
+    subject, purpose = read_subject(members), members.text("purpose")
     matter = members.maybe("matter", lambda name: members.text(name, 64))
     members.done()
 
     async def attempt() -> dict[str, Any]:
-        step, answered = await prepare_check(region, actor, subject, purpose, matter)
-        return await record(region, [step], answered, idempotency=idempotency)
+        return await append_check(region, actor, subject, purpose, matter, idempotency)
 
     return await once(region, idempotency, attempt)
 
 
-async def prepare_check(
-    region: Region, actor: Actor, subject: str, purpose: str, matter: str | None
-) -> tuple[Unsigned, dict[str, Any]]:
-    """Make a check without appending it: its entry and its answer."""
+async def append_check(
+    region: Region,
+    actor: Actor,
+    subject: SubjectName,
+    purpose: str,
+    matter: str | None,
+    idempotency: IdempotencyKey | None = None,
+) -> dict[str, Any]:
+    """Make one check and record it; `check` without the reading of a request."""
     officer = officer_of(actor)
     today = day_of(region.clock.now())
     definition = region.catalogue.matter(matter).definition if matter else {}
@@ -62,63 +66,35 @@ async def prepare_check(
     if policy not in POLICIES:
         raise Refusal(Code.CREDIT_POLICY_UNKNOWN, "/matter", policy=policy)
     results = tuple(definition.get("results") or ())
-    found = await region.database.read(lambda tx: assess(tx, subject, policy, results, today))
+
+    def look(tx: Reading) -> tuple[Named, str, Answer]:
+        named = resolve_subjects(tx, region.vault, [subject])
+        id_ = named.ids[subject]
+        return named, id_, assess(tx, id_, policy, results, today)
+
+    named, id_, found = await region.database.read(look)
     thread = Thread.new()
     said = {
         "outcome": found.value,
         "conditions": list(CONDITIONS) if found is Answer.CONDITIONS else [],
         "checked_at": today.isoformat(),
     }
-    facts = {**said, "subject": subject, "matter": matter, "policy": policy, "officer": officer}
+    facts = {**said, "subject": id_, "matter": matter, "policy": policy, "officer": officer}
     # The purpose is the caller's own words about a person, so it goes where it can be erased.
-    parts = (SubjectPart(subject, {"purpose": purpose}),)
-    return thread.step(actor.department, "credit.checked", facts, parts), {"id": thread.thing, **said}
+    body = named.parts[subject].body if subject in named.parts else {}
+    parts = (SubjectPart(id_, {**body, "purpose": purpose}),)
+    step = thread.step(actor.department, "credit.checked", facts, parts)
+    answered = {"id": thread.thing, **said}
+    return await record(
+        region, [step], answered, conditions=named.conditions, touches=named.touches, idempotency=idempotency
+    )
 
 
 def assess(tx: Reading, subject: str, policy: str, types: Sequence[str], today: date) -> Answer:
-    """Compute what a check says of `subject`, who applies for licences of `types`. Raises subject.unknown."""
-    if tx.execute(select(subjects.c.id).where(subjects.c.id == subject)).one_or_none() is None:
-        raise Refusal(Code.SUBJECT_UNKNOWN, "/subject")
+    """Compute what a check says of `subject`, who applies for licences of `types`."""
     rows = tx.execute(select(credit_records).where(credit_records.c.subject == subject))
-    banned = bool(_banned(tx, [(subject, code) for code in types], today))
+    banned = bool(banned_pairs(tx, [(subject, code) for code in types], today))
     return answer(policy, [standing(row) for row in rows], today, banned=banned)
-
-
-def _banned(tx: Reading, pairs: Sequence[tuple[str, str]], today: date) -> set[tuple[str, str]]:
-    if not pairs:
-        return set()
-    named = [and_(bans.c.subject == subject, bans.c.type == code) for subject, code in set(pairs)]
-    rows = tx.execute(
-        select(bans.c.subject, bans.c.type).where(
-            or_(*named),
-            bans.c.lifted_idx.is_(None),
-            bans.c.from_on <= today.isoformat(),
-            bans.c.until_on >= today.isoformat(),
-        )
-    )
-    return {(row[0], row[1]) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class NotBanned:
-    """Condition of an issue: no ban bars `subject` from licence type `type` on `today`. Refused as subject.banned."""
-
-    subject: str
-    type: str
-    today: date
-
-    @classmethod
-    def check(cls, tx: Reading, conditions: Sequence[NotBanned]) -> dict[NotBanned, Refusal]:
-        """Return a refusal for each applicant under a ban, in one statement for the usual case of no ban at all."""
-        subjects_asked = {condition.subject for condition in conditions}
-        known: set[str] = set()
-        for chunk in chunks(subjects_asked):
-            known |= set(tx.execute(select(bans.c.subject).where(bans.c.subject.in_(chunk))).scalars())
-        refused: dict[NotBanned, Refusal] = {}
-        for condition in conditions:
-            if condition.subject in known and _banned(tx, [(condition.subject, condition.type)], condition.today):
-                refused[condition] = Refusal(Code.SUBJECT_BANNED, "/holders", type=condition.type)
-        return refused
 
 
 @projector("credit.checked")
@@ -138,4 +114,5 @@ def _project_checks(tx: Writing, events: Sequence[Event]) -> None:
         for e in events
         for f in (e.facts,)
     ]
+    introduce(tx, events)
     bulk_insert(tx, credit_checks, rows)

@@ -25,6 +25,7 @@ from ledger.errors import Code, Refusal
 from ledger.events import Event
 from ledger.fraud import Case, load_case, mark
 from ledger.freezing import end_freezes
+from ledger.named_subjects import Named
 from ledger.notices import Notice, post, relied_on
 from ledger.preview import Preview, PreviewCurrent, preview
 from ledger.proposals import IdempotencyKey
@@ -32,6 +33,7 @@ from ledger.recording import record
 from ledger.request_members import RequestMembers
 from ledger.reviews import review_rows
 from ledger.tables.fraud import decision_effects, decisions, flag_steps, review_cases
+from ledger.vault import Vault
 from verifiers.cascade import Consequence, Effect
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.errors import VerificationError
@@ -76,6 +78,7 @@ class _Prepared:
     seen: Preview
     effects: tuple[Consequence, ...]
     relied: list[list[str]] = field(repr=False)
+    named: Named = field(repr=False)
 
 
 async def decide(
@@ -92,9 +95,7 @@ async def decide(
     ruling = read_ruling(body, today)
 
     async def attempt() -> dict[str, Any]:
-        prepared = await region.database.read(
-            lambda tx: _prepare(tx, flag_id, actor.department, officer, ruling, today)
-        )
+        prepared = await region.database.read(lambda tx: _prepare(tx, region.vault, flag_id, actor, ruling, today))
         return await _append(region, officer, ruling, prepared, idempotency)
 
     return await once(region, idempotency, attempt)
@@ -141,20 +142,20 @@ def _digest(members: RequestMembers) -> bytes:
         raise members.invalid("preview", expected="the digest of a preview") from error
 
 
-def _prepare(tx: Reading, flag_id: str, department: str, officer: str, ruling: Ruling, today: date) -> _Prepared:
-    case = load_case(tx, flag_id, department)
+def _prepare(tx: Reading, vault: Vault, flag_id: str, actor: Actor, ruling: Ruling, today: date) -> _Prepared:
+    case = load_case(tx, flag_id, actor.department)
     case.require("open")
-    if officer == case.officer:
+    if actor.operator == case.officer:
         raise Refusal(Code.DECISION_SAME_OFFICER)
-    seen = preview(tx, case.targets, department)
+    seen = preview(tx, case.targets, case.raised_by)
     if ruling.outcome == "dismissed":
-        return _Prepared(case, seen, (), [])
+        return _Prepared(case, seen, (), [], Named({}, {}))
     _require_heard(tx, flag_id, today)
     if seen.digest != ruling.digest:
         raise Refusal(Code.PREVIEW_CHANGED, "/preview", digest=b64u_encode(seen.digest), size=seen.size)
     effects = seen.with_spared(frozenset(each.licence for each in ruling.spared))
-    check_liable(tx, ruling.liable, ruling.decided_at)
-    return _Prepared(case, seen, effects, relied_on(tx, (each.licence for each in effects)))
+    named = check_liable(tx, vault, ruling.liable, ruling.decided_at)
+    return _Prepared(case, seen, effects, relied_on(tx, (each.licence for each in effects)), named)
 
 
 def _require_heard(tx: Reading, flag_id: str, today: date) -> None:
@@ -198,7 +199,7 @@ async def _append(
         facts["appealable_until"] = appealable.isoformat()
         facts["review_by"] = (ruling.served_at + timedelta(days=REVIEW_DAYS)).isoformat()
         ground = Ground(case.raised_by, ruling.document_no, ruling.decided_at, ruling.served_at, case.thread.thing)
-        steps += liable_steps(ruling.liable, ground)
+        steps += liable_steps(ruling.liable, ground, prepared.named)
     counts: dict[str, int] = {}
     for each in effects:
         counts[each.effect.word] = counts.get(each.effect.word, 0) + 1
@@ -211,8 +212,8 @@ async def _append(
         region,
         steps,
         answer,
-        conditions=(PreviewCurrent(seen.size, seen.reach.things),) if upheld else (),
-        touches=frozenset(thing.id for thing in seen.reach.things) if upheld else (),
+        conditions=(PreviewCurrent(seen.size, seen.reach.things), *prepared.named.conditions) if upheld else (),
+        touches={*prepared.named.touches, *(thing.id for thing in seen.reach.things)} if upheld else (),
         idempotency=idempotency,
     )
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ledger import subjects
 from ledger.actors import Actor
+from ledger.bans import NotBanned
 from ledger.bases import BasisFacts, NumberFree, read_bases
 from ledger.catalogue import Catalogue, LicenceType, covers
-from ledger.credit_checks import NotBanned
 from ledger.database import Reading
 from ledger.documents import Document, HolderValue, Issuer, Signed, draft_documents
 from ledger.errors import Code, Refusal

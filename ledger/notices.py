@@ -7,21 +7,21 @@ has read (`ack`) is kept apart. A notice never names the case: an accusation can
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import and_, or_, select
 
 from ledger.clock import Clock
+from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_cursor
 from ledger.database import Database, Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.lineage import chunks
 from ledger.tables.fraud import notice_acks, notices
 from ledger.tables.scans import access_records
 from verifiers.legal_dates import format_time
-
-MAX_PAGE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ def relied_on(tx: Reading, licences: Iterable[str]) -> list[list[str]]:
     return [list(pair) for pair in sorted(pairs)]
 
 
-def pending(tx: Reading, department: str, cursor: str | None = None, limit: int = MAX_PAGE) -> dict[str, Any]:
+def pending(tx: Reading, department: str, cursor: str | None = None, limit: int = LIMIT_DEFAULT) -> dict[str, Any]:
     """Return the next notices of `department` after `cursor`, or after its last acknowledgement without one.
 
-    The answer is `{"notices": […], "cursor"}`; each notice carries the cursor that acknowledges up to it.
+    The answer is `{"items": […], "cursor"}`; each notice carries the cursor that acknowledges up to it.
     Raises `Refusal` with `cursor.invalid`.
     """
     at = _position(cursor) if cursor else _acknowledged(tx, department)
@@ -73,11 +73,11 @@ def pending(tx: Reading, department: str, cursor: str | None = None, limit: int 
         .where(table.c.department == department)
         .where(or_(table.c.idx > at[0], and_(table.c.idx == at[0], table.c.ord > at[1])))
         .order_by(table.c.idx, table.c.ord)
-        .limit(min(limit, MAX_PAGE))
+        .limit(min(limit, LIMIT_MAX))
     ).all()
     listed = [
         {
-            "cursor": f"{row.idx}.{row.ord}",
+            "cursor": encode_cursor(row.idx, str(row.ord)),
             "kind": row.kind,
             "licence": row.thing,
             "relied": row.relied,
@@ -86,7 +86,7 @@ def pending(tx: Reading, department: str, cursor: str | None = None, limit: int 
         }
         for row in rows
     ]
-    return {"notices": listed, "cursor": listed[-1]["cursor"] if listed else f"{at[0]}.{at[1]}"}
+    return {"items": listed, "cursor": listed[-1]["cursor"] if listed else encode_cursor(at[0], str(at[1]))}
 
 
 async def acknowledge(database: Database, clock: Clock, department: str, cursor: str) -> dict[str, Any]:
@@ -102,7 +102,7 @@ async def acknowledge(database: Database, clock: Clock, department: str, cursor:
         tx.execute(notice_acks.insert().values(department=department, idx=idx, ord=ord_, at=at))
 
     await database.write(change)
-    return {"cursor": f"{idx}.{ord_}"}
+    return {"cursor": cursor}
 
 
 def _acknowledged(tx: Reading, department: str) -> tuple[int, int]:
@@ -113,8 +113,7 @@ def _acknowledged(tx: Reading, department: str) -> tuple[int, int]:
 
 
 def _position(cursor: str) -> tuple[int, int]:
-    parts: Sequence[str] = cursor.split(".")
-    numbers = [int(part) for part in parts if part.lstrip("-").isascii() and part.lstrip("-").isdigit()]
-    if len(parts) != 2 or len(numbers) != 2 or ".".join(map(str, numbers)) != cursor or max(numbers) >= 2**53:
-        raise Refusal(Code.CURSOR_INVALID)
-    return numbers[0], numbers[1]
+    idx, ord_ = decode_cursor(cursor)
+    if not re.fullmatch(r"-1|[0-9]{1,9}", ord_) or abs(idx) >= 2**53:
+        raise Refusal(Code.CURSOR_INVALID, "/cursor")
+    return idx, int(ord_)

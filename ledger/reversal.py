@@ -13,8 +13,9 @@ from sqlalchemy import select, update
 
 from ledger import causes
 from ledger.actors import Actor
+from ledger.bans import lift_bans
 from ledger.case_steps import officer_of, once
-from ledger.credit import lift_bans, withdrawal_steps
+from ledger.credit import withdrawal_steps
 from ledger.database import Reading, Writing
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal

@@ -15,6 +15,7 @@ from sqlalchemy import Row, and_, select, update
 from ledger import causes
 from ledger.actors import Actor
 from ledger.case_steps import Thread, officer_of, once
+from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_cursor
 from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
 from ledger.events import Event, SubjectPart
@@ -40,19 +41,20 @@ def review_rows(e: Event, effects: Sequence[Consequence]) -> list[tuple[Any, ...
     ]
 
 
-def open_reviews(tx: Reading, department: str, cursor: str = "", limit: int = 200) -> dict[str, Any]:
-    """Return the open review cases of `department`, the first due first: `{"reviews": […], "cursor"}`."""
-    after_due, _, after_id = cursor.partition("|")
+def open_reviews(tx: Reading, department: str, cursor: str | None = None, limit: int = LIMIT_DEFAULT) -> dict[str, Any]:
+    """Return the open review cases of `department`, oldest first: `{"items": […], "cursor"?}`."""
     table = review_cases
-    rows = tx.execute(
-        select(table)
-        .where(table.c.department == department, table.c.closed_idx.is_(None))
-        .where((table.c.due > after_due) | ((table.c.due == after_due) & (table.c.id > after_id)))
-        .order_by(table.c.due, table.c.id)
-        .limit(limit)
-    ).all()
-    listed = [{"id": row.id, "licence": row.licence, "due": row.due, "entry": row.opened_idx} for row in rows]
-    return {"reviews": listed, "cursor": f"{rows[-1].due}|{rows[-1].id}" if rows else cursor}
+    query = select(table).where(table.c.department == department, table.c.closed_idx.is_(None))
+    if cursor:
+        idx, id_ = decode_cursor(cursor)
+        query = query.where((table.c.opened_idx > idx) | ((table.c.opened_idx == idx) & (table.c.id > id_)))
+    size = min(limit, LIMIT_MAX)
+    rows = tx.execute(query.order_by(table.c.opened_idx, table.c.id).limit(size + 1)).all()
+    items = [{"id": row.id, "licence": row.licence, "due": row.due, "entry": row.opened_idx} for row in rows[:size]]
+    answer: dict[str, Any] = {"items": items}
+    if len(rows) > size:
+        answer["cursor"] = encode_cursor(rows[size - 1].opened_idx, rows[size - 1].id)
+    return answer
 
 
 async def conclude(

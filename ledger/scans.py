@@ -17,13 +17,13 @@ from ledger.access import Access, write_accesses
 from ledger.actors import Actor
 from ledger.case_steps import officer_of
 from ledger.catalogue import Catalogue, Matter
-from ledger.credit_checks import prepare_check
+from ledger.credit_checks import append_check
 from ledger.database import Reading, Writing
 from ledger.documents import compact_of
 from ledger.errors import Code, Refusal
 from ledger.history import load_event
 from ledger.presentations import Choice, Redeemable, find, redeem
-from ledger.recording import record
+from ledger.proposals import retrying
 from ledger.request_members import RequestMembers
 from ledger.tables.licences import licence_holders, licence_versions, licences
 from ledger.verifying import OnlineVerifier, worst_of
@@ -182,5 +182,5 @@ async def _credit(
     asked = matter.definition.get("credit") or {}
     if subject is None or asked.get("policy", "none") == "none":
         return None
-    step, answered = await prepare_check(region, actor, subject, f"{asked['purpose']}: {purpose}", matter.code)
-    return await record(region, [step], answered)
+    said = f"{asked['purpose']}: {purpose}"
+    return await retrying(lambda: append_check(region, actor, subject, said, matter.code))

@@ -164,7 +164,7 @@ async def test_an_owner_lifts_a_suspension_after_its_review(sqlite_url: str, tmp
         names = await family(region)
         await cases.upheld(region, cases.target(names["root"]))
         housing = licensing.actor(HOUSING, "supervise")
-        [review] = (await region.database.read(lambda tx: open_reviews(tx, HOUSING)))["reviews"]
+        [review] = (await region.database.read(lambda tx: open_reviews(tx, HOUSING)))["items"]
         assert review["licence"] == names["foreign"]
 
         with pytest.raises(Refusal) as other:
