@@ -147,9 +147,10 @@ class Region:
 
     async def close(self) -> None:
         """Write and publish what is under way, then give everything back."""
+        # Those that append stop before the writer, and the writer before what its commits wake.
         await self._follow.stop()
-        await self.writer.stop()
         await self.trust.pulse.stop()
+        await self.writer.stop()
         await self.status.pulse.stop()
         await self.publisher.stop()
         self.database.close()
