@@ -2,7 +2,7 @@
 
 Everything that happens is an *event*: one public entry of the log and the private record it commits to. Whoever wants
 something to happen prepares a *proposal* outside any lock (`drafting`, `proposals`), the *writer* gives it its place
-(`writer`, `queueing`, `committing`, `sequencing`), and *projectors* turn it into rows in the same transaction (`events`).
+(`writer`, `queueing`, `committing`, `sequencing`), and *projectors* turn it into rows in that transaction (`events`).
 The same projectors rebuild every table from the log. A `region.Region` holds all of it together::
 
     region = await Region.open(config, store)
