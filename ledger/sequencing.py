@@ -234,7 +234,8 @@ def _places(batch: Sequence[SealedProposal], accepted: Iterable[int]) -> list[tu
         for place in shuffled:
             by_thing.setdefault(draft(place).draft.thing, []).append(place)
         in_order = {
-            thing: iter(sorted(theirs, key=lambda place: draft(place).draft.n)) for thing, theirs in by_thing.items()
+            thing: iter(sorted(theirs, key=lambda place: draft(place).draft.n) if len(theirs) > 1 else theirs)
+            for thing, theirs in by_thing.items()
         }
         for seat, place in zip(seats, shuffled, strict=True):
             places[seat] = next(in_order[draft(place).draft.thing])

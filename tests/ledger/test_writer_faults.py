@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 
 from ledger.clock import SystemClock
 from ledger.database import Database, Writing
@@ -141,6 +141,40 @@ async def test_outcome_that_cannot_be_found_out_is_called_unknown(
         assert refused.value.code is Code.COMMIT_UNKNOWN and log.writer.trouble is refused.value
         [outcome] = await log.writer.append_many([note("thing", idempotency=again)])
         assert isinstance(outcome, Replayed if after else Committed)
+        assert await log.check() == 1
+
+
+@pytest.mark.postgres
+async def test_commit_that_no_standby_confirmed_is_called_unknown(postgres_url: str, postgres_server: Cluster) -> None:
+    """When the wait for a synchronous standby is cancelled PostgreSQL still commits; we do not call that safe."""
+    if not isinstance(postgres_server, PostgresServer):
+        pytest.skip("the server is not ours to configure")
+    superuser = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    waiting = text(
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+        "WHERE wait_event = 'SyncRep' AND datname = current_database()"
+    )
+    async with small_log(postgres_url) as log:
+        again = key(log.vault, "k")
+        with superuser.connect() as connection:
+            connection.execute(text("ALTER SYSTEM SET synchronous_standby_names = 'nobody'"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+            try:
+                await asyncio.sleep(0.2)
+                asked = asyncio.create_task(log.writer.append(note(idempotency=again)))
+                while not connection.execute(waiting).all():
+                    await asyncio.sleep(0.02)
+                with pytest.raises(Refusal) as refused:
+                    await asked
+            finally:
+                connection.execute(text("ALTER SYSTEM RESET synchronous_standby_names"))
+                connection.execute(text("SELECT pg_reload_conf()"))
+        superuser.dispose()
+        await asyncio.sleep(0.2)
+
+        assert refused.value.code is Code.COMMIT_UNKNOWN
+        with pytest.raises(Replayed):
+            await log.writer.append(note(idempotency=again))
         assert await log.check() == 1
 
 
