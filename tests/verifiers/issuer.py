@@ -385,8 +385,8 @@ def _names(zh: str) -> Names:
 
 def judge(presented: str | bytes, trust: TrustList | None, **inputs: Any) -> Verdict:
     """The verdict of `verify`, whether it returns or raises."""
-    inputs = {"at": NOW, "policy": Policy()} | inputs
+    arguments: dict[str, Any] = {"at": NOW, "policy": Policy()} | inputs
     try:
-        return verify(presented, trust=trust, **inputs).verdict
+        return verify(presented, trust=trust, **arguments).verdict
     except NotVerified as refused:
         return refused.verdict

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -131,7 +132,7 @@ def test_a_token_of_the_region_opens() -> None:
     assert status_list.as_of == AsOf(ORIGIN, 1)
 
 
-def refusal(token: str, **changes: object) -> Reason:
+def refusal(token: str, **changes: Any) -> Reason:
     """Why `token` does not count under a trust list with `changes`."""
     with pytest.raises(VerificationError) as caught:
         open_status_list(token, ISSUER.trust(**changes))
