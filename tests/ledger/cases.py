@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from ledger import case_projection, fraud
+from ledger import case_projection, fraud, matters
 from ledger.actors import Actor
 from ledger.clock import SystemClock
 from ledger.decisions import decide
 from ledger.region import Region
-from ledger.tables.licences import licence_versions, licences, slot_status
+from ledger.tables.licences import licence_holders, licence_versions, licences, slot_status
 from ledger.trust_publishing import newest, payload_of
 from tests.ledger import licensing
 from verifiers.legal_dates import day_of
@@ -137,3 +137,30 @@ def certificate(n: int = 1, **changes: Any) -> dict[str, Any]:
     body = licensing.officer(n, **changes)
     body["fields"]["employer_code"] = licensing.COMPANY["id"]
     return body
+
+
+MATTER = "EXAMPLE-SX-9000001"
+
+
+async def matter(region: Region, policy: str = "refuse") -> None:
+    """Register a matter that needs two fields and the holder of a food business licence, and results in one."""
+    body = {
+        "base_code": "000000000001",
+        "code": MATTER,
+        "department": licensing.MARKET,
+        "area": "610000",
+        "version": 1,
+        "names": {"zh": "示例事项", "en": "Example matter"},
+        "needs": [{"type": licensing.FOOD, "fields": ["premises", "items", "holders"], "basis": "qualification"}],
+        "credit": {"purpose": "示例事项办理", "policy": policy},
+        "deferrable": [],
+        "promise_allowed": False,
+        "results": [licensing.FOOD],
+    }
+    await matters.register(region, licensing.OPERATOR, body)
+
+
+async def holder_of(region: Region, licence: str) -> str:
+    """Return the subject id of a licence's first holder."""
+    query = select(licence_holders.c.subject).where(licence_holders.c.licence == licence, licence_holders.c.ord == 0)
+    return await region.database.read(lambda tx: str(tx.execute(query).scalar_one()))
