@@ -56,15 +56,15 @@ async def register(
     event = Unsigned(
         "seal", actor.department, "seal.registered", id_, 0, secrets.token_bytes(32), {**acted(actor), **facts}
     )
-    answer = {"id": id_, "state": "active", "code": facts["code"]}
+    answer = {"id": id_, "state": "active", "code": facts["seal_code"]}
     return await record(
         region,
         [event],
         answer,
         idempotency=idempotency,
         authorise=authorise,
-        conditions=[CodeFree(facts["code"])],
-        touches=[f"seal:{facts['code']}"],
+        conditions=[CodeFree(facts["seal_code"])],
+        touches=[f"seal:{facts['seal_code']}"],
     )
 
 
@@ -156,8 +156,8 @@ class SealIn:
 def _parse(body: Any) -> dict[str, Any]:
     members = RequestMembers(body)
     facts: dict[str, Any] = {
-        "code": members.matching("code", _CODE),
-        "kind": members.one_of("kind", KINDS),
+        "seal_code": members.matching("code", _CODE),
+        "seal_kind": members.one_of("kind", KINDS),
         "name": members.text("name", 200),
         "holder": members.text("holder", 18),
         "picture": members.matching("picture", _DIGEST),
@@ -195,8 +195,8 @@ def _row(event: Event) -> tuple[Any, ...]:
     return (
         event.thing,
         event.by,
-        facts["code"],
-        facts["kind"],
+        facts["seal_code"],
+        facts["seal_kind"],
         facts["name"],
         facts["holder"],
         facts["picture"],

@@ -24,6 +24,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 MARKET = "11610000MB2900109J"
 HOUSING = "11610000MB2900205U"
 EDUCATION = "11610000MB29003015"
+AGRICULTURE = "11610000MB2900408G"
 """Example departments; the check characters hold, the departments do not exist."""
 
 ALL_ACTS = ["issue", "change", "suspend", "annul", "penalty", "seal", "read", "scan"]
@@ -63,7 +64,7 @@ async def licensing_region(
 
 async def furnish(region: Region) -> None:
     """Register the example departments, types and grants."""
-    names = {MARKET: "示例市场监管局", HOUSING: "示例住建局", EDUCATION: "示例教育厅"}
+    names = {MARKET: "示例市场监管局", HOUSING: "示例住建局", EDUCATION: "示例教育厅", AGRICULTURE: "示例农业农村局"}
     for id_, name in names.items():
         await departments.register(region, OPERATOR, {"id": id_, "names": {"zh": name, "en": f"Example {id_}"}})
     for file in sorted((EXAMPLES / "types").glob("*.json")):
@@ -132,6 +133,7 @@ def officer(n: int = 1, **changes: Any) -> dict[str, Any]:
             "sex": "女",
             "born_on": "1990-01-01",
             "employer": "示例甲有限公司",
+            "employer_code": COMPANY["id"],
             "position": "项目负责人",
             "category": "B",
             "first_issued_on": "2026-11-21",

@@ -54,7 +54,9 @@ def standing(tx: Reading, licence: str) -> tuple[str, int]:
     return licences.load(tx, licence).state, tx.execute(value).scalar_one_or_none() or 0
 
 
-async def do(region: Region, licence: str, act: str, department: str = licensing.MARKET, **changes: Any) -> dict[str, Any]:
+async def do(
+    region: Region, licence: str, act: str, department: str = licensing.MARKET, **changes: Any
+) -> dict[str, Any]:
     """Do an act and return its answer."""
     return await acts.act(region, licensing.actor(department), licence, body(act, **changes))
 
