@@ -16,11 +16,10 @@ from ledger.public_files import PublicFiles
 from ledger.publication import read_publication
 from ledger.tables.log import head
 from ledger.tables.publishing import checkpoints
-from ledger.tile_files import read_tile
 from verifiers.checkpoint import LogPolicy, open_checkpoint
 from verifiers.errors import Malformed, VerificationError
 from verifiers.merkle import HASH_SIZE, Frontier
-from verifiers.tiles import ENTRIES, Tile, parse_bundle, parse_path
+from verifiers.tiles import ENTRIES, WIDTH, Tile, format_bundle, parse_bundle, parse_path
 
 
 class CheckpointAudit:
@@ -114,6 +113,7 @@ def check_published(tx: Reading, files: PublicFiles, policy: LogPolicy, frontier
 
 def check_leftovers(files: PublicFiles, published: int, report: Report) -> None:
     """Compare partial tiles that are kept for readers of older checkpoints with the wider tile they are a part of."""
+    wrong = {finding.where for finding in report.findings}
     for folder in sorted(files.root.glob("tile/**/*.p")):
         for file in sorted(folder.iterdir(), key=lambda each: each.name):
             path = file.relative_to(files.root).as_posix()
@@ -121,25 +121,28 @@ def check_leftovers(files: PublicFiles, published: int, report: Report) -> None:
                 tile = parse_path(path)
             except Malformed:
                 continue  # a temporary file, or none of ours: nobody is ever sent there
-            if tile.end > published:
+            wider = _wider(tile, published)
+            if tile.end > published or wider.path() in wrong:
                 continue
             report.count("superseded tiles")
-            if files.read(path) != _cut_out(files, tile, published):
+            if files.read(path) != _cut_out(files, tile, wider):
                 artefact = Artefact.BUNDLE if tile.level == ENTRIES else Artefact.TILE
                 report.add(artefact, path, "not a part of the tile that has taken its place")
 
 
-def _cut_out(files: PublicFiles, tile: Tile, published: int) -> bytes | None:
-    """Return what a partial tile must hold, from the widest one of its place that the audit has compared."""
-    span = 1 << (8 * max(tile.level, 0))
-    width = min(256, published // span - tile.place * 256)
-    wider = read_tile(files, Tile(tile.level, tile.place, width))
-    if wider is None or width == tile.width:
-        return wider
+def _wider(tile: Tile, published: int) -> Tile:
+    """Return the widest tile of the same place, which the replay has compared with the entries."""
+    count = published >> (8 * max(tile.level, 0))
+    return Tile(tile.level, tile.place, min(WIDTH, count - tile.place * WIDTH))
+
+
+def _cut_out(files: PublicFiles, tile: Tile, wider: Tile) -> bytes | None:
+    data = files.read(wider.path())
+    if data is None or wider.width == tile.width:
+        return data
     if tile.level != ENTRIES:
-        return wider[: tile.width * HASH_SIZE]
+        return data[: tile.width * HASH_SIZE]
     try:
-        entries = parse_bundle(wider, width)[: tile.width]
+        return format_bundle(parse_bundle(data, wider.width)[: tile.width])
     except Malformed:
         return None
-    return b"".join(len(entry).to_bytes(2, "big") + entry for entry in entries)

@@ -1,0 +1,89 @@
+"""Bundles: everything somebody needs to check one licence without a network, put together when asked for.
+
+Licence, code, receipt, trust list and status list as they are served this moment, and the receipts of later events of
+the licence. A bundle ages: what it says of status is as old as its status list (docs/formats/bundle.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from ledger import positions, trust_publishing
+from ledger.catalogue import Catalogue
+from ledger.database import Reading
+from ledger.documents import code_of, compact_of
+from ledger.errors import Code, Refusal
+from ledger.events import Event
+from ledger.history import load_event
+from ledger.licences import entry_of
+from ledger.receipts import receipt_of, receipts_of
+from ledger.status_tokens import path_of
+from ledger.tables.licences import licence_versions, licences
+from ledger.tables.log import thing_events
+from verifiers.bundle import EVENTS_MAX, Bundle, format_bundle
+
+if TYPE_CHECKING:
+    from ledger.region import Region
+
+
+async def bundle_of(region: Region, licence: str, version: int | None = None) -> bytes:
+    """Return the bundle of a licence's document, the current one by default, as canonical JSON.
+
+    Waits until a checkpoint covers the document. Raises `Refusal` licence.unknown, licence.erased, trust_list.unknown
+    or status_list.unknown where those are not published yet.
+    """
+    found = await region.database.read(lambda tx: _find(tx, region, licence, version))
+    event, secret, list_num, later, size = found
+    trust_list = region.files.read(trust_publishing.LATEST)
+    if trust_list is None:
+        raise Refusal(Code.TRUST_LIST_UNKNOWN)
+    status_list = region.files.read(path_of(list_num))
+    if status_list is None:
+        raise Refusal(Code.STATUS_LIST_UNKNOWN, list=list_num)
+    receipt = await receipt_of(region, event.idx, size=size, wait=True)
+    # Events that no checkpoint covers yet are left out: the status list, which is newer, speaks of them already.
+    covered = [idx for idx in later if idx < region.publisher.size]
+    return format_bundle(
+        Bundle(
+            licence=compact_of(event, region.catalogue),
+            code=code_of(event, region.base_url),
+            receipt=receipt,
+            secret=secret,
+            trust_list=trust_list.decode("ascii"),
+            status_list=status_list.decode("ascii"),
+            exported_at=region.clock.now(),
+            events=tuple(await receipts_of(region, covered)),
+        )
+    )
+
+
+def counting_size(tx: Reading, catalogue: Catalogue, origin: str, kid: str, idx: int) -> int | None:
+    """Return the tree under which an entry signed for with key `kid` counts, where that is not just any: protocol 16.
+
+    A key whose term has ended is good for what the tree of its last position contains, a compromised one for what the
+    tree of `trust_before` contains; None means that the newest checkpoint will do.
+    """
+    key = catalogue.keys.get(kid)
+    if key is None:
+        return None
+    ends = []
+    if key.closed_idx is not None and (covering := positions.covering(tx, origin, key.closed_idx)) is not None:
+        ends.append(int(covering["size"]))
+    if key.revoked is not None and "trust_before" in key.revoked:
+        ends.append(int(key.revoked["trust_before"]["size"]))
+    return min((size for size in ends if idx < size), default=None)
+
+
+def _find(
+    tx: Reading, region: Region, licence: str, version: int | None
+) -> tuple[Event, bytes, int, list[int], int | None]:
+    event = load_event(tx, region.vault, entry_of(tx, licence, version))
+    row = tx.execute(select(licence_versions).where(licence_versions.c.idx == event.idx)).one()
+    secret = tx.execute(select(licences.c.secret).where(licences.c.id == licence)).scalar_one()
+    following = (thing_events.c.thing == licence) & (thing_events.c.n > event.n)
+    newest_first = select(thing_events.c.idx).where(following).order_by(thing_events.c.n.desc()).limit(EVENTS_MAX)
+    later = sorted(tx.execute(newest_first).scalars())
+    size = counting_size(tx, region.catalogue, region.origin, row.kid_licence, event.idx)
+    return event, bytes(secret), row.list_num, later, size
