@@ -10,6 +10,7 @@ import httpx
 
 from api.cli.http_client import ServiceClient, good
 from verifiers.checkpoint import parse_checkpoint
+from verifiers.note import parse_note
 from verifiers.tiles import all_tiles
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ class Artefacts:
     def save_log(self) -> None:
         """Write checkpoint, tiles and entry bundles as served."""
         checkpoint = self.fetch("log/checkpoint", "/log/checkpoint").decode()
-        for tile in all_tiles(parse_checkpoint(checkpoint).size):
+        for tile in all_tiles(parse_checkpoint(parse_note(checkpoint).text).size):
             self.fetch(f"log/{tile.path()}", f"/log/{tile.path()}")
 
     def python_path(self) -> dict[str, str]:

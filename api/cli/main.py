@@ -5,7 +5,7 @@ try:
 except ModuleNotFoundError:  # a verifier's bare install has this command too
     raise SystemExit("elicence needs the service's packages: pip install 'elicence-ledger[service]'") from None
 
-from api.cli import catalogue, demo, importing, keys, service
+from api.cli import catalogue, demo, examination, importing, keys, service
 
 app = typer.Typer(
     help="电子证照账本 · a ledger for electronic licences",
@@ -17,6 +17,11 @@ app.command("init")(service.init)
 app.command("migrate")(service.migrate)
 app.command("serve")(service.serve)
 app.command("demo")(demo.demo)
+app.command("audit")(examination.audit)
+app.command("rebuild")(examination.rebuild)
+app.command("export")(examination.export)
+app.command("bundle")(examination.bundle)
+app.command("erase")(examination.erase)
 app.command("import")(importing.import_backlog)
 app.add_typer(keys.app, name="keys")
 app.add_typer(catalogue.departments_app, name="departments")

@@ -165,7 +165,7 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 
 def example_settings(folder: Path = EXAMPLE_FOLDER, **changes: object) -> Settings:
-    """Return settings for example data below `folder`; its password is made once and kept there, readable by us only."""
+    """Return settings for example data below `folder`; its password is made once and kept there, for us only."""
     folder.mkdir(parents=True, exist_ok=True)
     password = folder / "keystore-password"
     if not password.exists():
