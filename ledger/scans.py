@@ -27,6 +27,8 @@ from ledger.proposals import retrying
 from ledger.request_members import RequestMembers
 from ledger.tables.licences import licence_holders, licence_versions, licences
 from ledger.verifying import OnlineVerifier, worst_of
+from verifiers.code import parse_code_text
+from verifiers.errors import Malformed
 from verifiers.legal_dates import format_time
 from verifiers.verdict import Verdict
 
@@ -118,9 +120,11 @@ async def scan(
 
 async def _look_at_static(region: Region, verifier: OnlineVerifier, text: str) -> tuple[_Look, str | None]:
     """A printed code shows what is printed; who holds it is known to the ledger and not told."""
+    try:
+        parse_code_text(text)
+    except Malformed as error:
+        raise Refusal(Code.CODE_MALFORMED, "/code") from error
     verdict, held = await verifier.judge(text)
-    if held is None and verdict.licence is None and not verdict.region:
-        raise Refusal(Code.CODE_MALFORMED, "/code")
     shown = verdict.licence
     look = _Look(held.licence if held else None, verdict, shown, tuple(sorted(shown or ())))
     if held is None:

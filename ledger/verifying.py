@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Column, Select, and_, bindparam, func, select
 
 from keys.certificates import fingerprint
 from ledger.causes import FINAL_SLOT, open_causes_of
@@ -171,26 +171,39 @@ def _digest_of(presented: str) -> tuple[bool, bytes] | None:
     return None
 
 
+def _held_by(digest_column: Column[Any]) -> Select[Any]:
+    """One statement for everything: the version with this digest, its licence, its slot, the newest trust list."""
+    v = licence_versions.c
+    return (
+        select(
+            v.licence,
+            v.version,
+            v.idx,
+            v.kid_code if digest_column is v.code_digest else v.kid_licence,
+            v.superseded_idx,
+            licences.c.state,
+            slot_status.c.value,
+            _NEWEST,
+        )
+        .join(licences, licences.c.id == v.licence)
+        .join(slot_status, and_(slot_status.c.list_num == v.list_num, slot_status.c.slot == v.slot), isouter=True)
+        .where(digest_column == bindparam("digest"))
+    )
+
+
+# Built once: making a statement costs more than running it.
+_NEWEST: Final = select(func.max(trust_lists.c.seq)).scalar_subquery()
+_NEWEST_ALONE: Final = select(_NEWEST)
+_BY_DIGEST: Final = {True: _held_by(licence_versions.c.code_digest), False: _held_by(licence_versions.c.jws_digest)}
+
+
 def _look_up(tx: Reading, digest: tuple[bool, bytes] | None) -> tuple[Held | None, int | None]:
-    """One statement: the version with this digest, its licence, its slot, and the number of the newest trust list."""
-    newest = select(func.max(trust_lists.c.seq)).scalar_subquery()
     if digest is not None:
-        v = licence_versions.c
-        row = tx.execute(
-            select(
-                v.licence, v.version, v.idx, v.kid_licence, v.kid_code, v.superseded_idx, licences.c.state,
-                slot_status.c.value, newest.label("seq"),
-            )
-            .join(licences, licences.c.id == v.licence)
-            .join(slot_status, and_(slot_status.c.list_num == v.list_num, slot_status.c.slot == v.slot), isouter=True)
-            .where((v.code_digest if digest[0] else v.jws_digest) == digest[1])
-        ).one_or_none()  # fmt: skip
+        row = tx.execute(_BY_DIGEST[digest[0]], {"digest": digest[1]}).one_or_none()
         if row is not None:
-            kid = row.kid_code if digest[0] else row.kid_licence
-            superseded = row.superseded_idx is not None
-            held = Held(row.licence, row.version, row.idx, kid, superseded, row.state, row.value or 0)
-            return held, row.seq
-    return None, tx.execute(select(newest)).scalar_one()
+            licence, version, idx, kid, superseded, state, slot, seq = row
+            return Held(licence, version, idx, kid, superseded is not None, state, slot or 0), seq
+    return None, tx.execute(_NEWEST_ALONE).scalar_one()
 
 
 def _order_matters(found: Verdict, trust: TrustList, held: Held) -> bool:

@@ -1,0 +1,195 @@
+"""Dynamic codes: prepared by the holder, minted on the phone, redeemed once by a window."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from ledger import presentations
+from ledger.errors import Code, Refusal
+from ledger.issued import Issued
+from ledger.region import Region
+from ledger.scans import scan
+from ledger.tables.scans import presentations as rows
+from ledger.verifying import OnlineVerifier
+from tests.ledger import cases, licensing
+from tests.ledger.licensing import HOUSING, MARKET, food, issued
+from verifiers.dynamic_code import mint
+from verifiers.encoding import b64u_decode
+
+
+@pytest.fixture
+def clock() -> cases.ShiftedClock:
+    """Give a clock that can be put forward."""
+    return cases.ShiftedClock()
+
+
+@pytest.fixture
+async def region(sqlite_url: str, tmp_path: Path, clock: cases.ShiftedClock) -> AsyncIterator[Region]:
+    """Give a region on SQLite with departments, types, grants and a matter."""
+    async with licensing.licensing_region(sqlite_url, tmp_path, clock=clock) as region:
+        await cases.matter(region)
+        await cases.trusted(region)
+        yield region
+
+
+async def prepared(region: Region, licence: Issued, **more: Any) -> dict[str, Any]:
+    """Prepare a presentation of one licence by its holder."""
+    subject = await cases.holder_of(region, licence.id)
+    choice = {"licence": licence.id} | ({"fields": more.pop("fields")} if "fields" in more else {})
+    return await presentations.prepare(region, subject, {"licences": [choice], **more})
+
+
+def code_now(region: Region, made: dict[str, Any], ahead: timedelta = timedelta()) -> str:
+    """Mint the code as the phone does, whose clock may be off."""
+    return mint(made["base"], b64u_decode(made["handle"]), b64u_decode(made["key"]), region.clock.now() + ahead)
+
+
+async def scanned(region: Region, code: str, department: str = MARKET) -> dict[str, Any]:
+    """Scan a code at a window."""
+    body = {"code": code, "matter": cases.MATTER, "purpose": "示例办理"}
+    return await scan(region, OnlineVerifier(region), licensing.actor(department, "window"), body)
+
+
+async def test_a_scan_shows_what_was_chosen_and_is_needed(region: Region) -> None:
+    """The holder chose two fields, the matter needs three: their common part is shown, and no number of the holder."""
+    licence = await issued(region, MARKET, food())
+    made = await prepared(region, licence, fields=["premises", "legal_representative"])
+
+    answer = await scanned(region, code_now(region, made))
+
+    [shown] = answer["licences"]
+    assert (answer["means"], answer["outcome"], shown["fields"]) == ("dynamic", "valid", ["premises"])
+    assert shown["verdict"]["licence"]["fields"] == {"premises": "示例省示例市示例路2号"}
+    assert licensing.COMPANY["id"] not in str(answer)
+    assert answer["credit"]["outcome"] == "yes"
+
+
+async def test_without_a_choice_the_matter_decides(region: Region) -> None:
+    """Everything the matter needs, and nothing more."""
+    licence = await issued(region, MARKET, food())
+
+    answer = await scanned(region, code_now(region, await prepared(region, licence)))
+
+    content = answer["licences"][0]["verdict"]["licence"]
+    assert set(content["fields"]) == {"premises", "items"}
+    assert content["holders"][0]["name"] == "示例甲有限公司"
+    assert "number" not in content
+
+
+async def test_a_code_is_redeemed_once(region: Region) -> None:
+    """The second window that shows up with the same half-minute's code is refused, even at the same moment."""
+    licence = await issued(region, MARKET, food())
+    code = code_now(region, await prepared(region, licence))
+
+    outcomes = await asyncio.gather(*(scanned(region, code) for _ in range(3)), return_exceptions=True)
+
+    refusals = [each for each in outcomes if isinstance(each, Refusal)]
+    assert [each.code for each in refusals] == [Code.CODE_REPLAYED] * 2
+    assert sum(isinstance(each, dict) for each in outcomes) == 1
+
+
+async def test_the_next_half_minute_has_a_code_of_its_own(region: Region, clock: cases.ShiftedClock) -> None:
+    """One presentation serves many windows, one code each."""
+    made = await prepared(region, await issued(region, MARKET, food()))
+    await scanned(region, code_now(region, made))
+    clock.ahead = timedelta(seconds=30)
+
+    assert (await scanned(region, code_now(region, made)))["outcome"] == "valid"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "code"),
+    [(-30, None), (30, None), (-90, Code.CODE_CLOCK), (90, Code.CODE_CLOCK), (9000, Code.CODE_UNKNOWN)],
+)
+async def test_a_wrong_clock_is_named(region: Region, ahead: int, code: Code | None) -> None:
+    """A slice either way is tolerated; further off the phone's clock is to blame, and much further nothing is known."""
+    made = await prepared(region, await issued(region, MARKET, food()))
+    text = code_now(region, made, timedelta(seconds=ahead))
+
+    if code is None:
+        assert (await scanned(region, text))["outcome"] == "valid"
+        return
+    with pytest.raises(Refusal) as refused:
+        await scanned(region, text)
+    assert refused.value.code is code
+
+
+async def test_a_presentation_ends_and_can_be_withdrawn(region: Region, clock: cases.ShiftedClock) -> None:
+    """By time, and by its holder alone."""
+    licence = await issued(region, MARKET, food())
+    subject = await cases.holder_of(region, licence.id)
+    short, long = await prepared(region, licence, lifetime_s=60), await prepared(region, licence)
+    clock.ahead = timedelta(seconds=61)
+
+    with pytest.raises(Refusal) as ended:
+        await scanned(region, code_now(region, short))
+    with pytest.raises(Refusal) as stranger:
+        await presentations.withdraw(region, "AAAAAAAAAAAAAAAAAAAAAA", long["id"])
+    await presentations.withdraw(region, subject, long["id"])
+    with pytest.raises(Refusal) as withdrawn:
+        await scanned(region, code_now(region, long))
+
+    assert ended.value.code is Code.CODE_ENDED
+    assert stranger.value.code is Code.CODE_UNKNOWN
+    assert withdrawn.value.code is Code.CODE_WITHDRAWN
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"licences": []}, Code.CODE_NOTHING_CHOSEN),
+        ({"licences": [{"licence": "AAAAAAAAAAAAAAAAAAAAAA"}]}, Code.LICENCE_UNKNOWN),
+        ({"licences": [{"licence": "AAAAAAAAAAAAAAAAAAAAAA"}], "lifetime_s": 86_401}, Code.CODE_LIFETIME),
+    ],
+)
+async def test_what_cannot_be_shown_is_refused(region: Region, body: dict[str, Any], code: Code) -> None:
+    """Nothing, somebody else's, or for longer than a day."""
+    with pytest.raises(Refusal) as refused:
+        await presentations.prepare(region, "AAAAAAAAAAAAAAAAAAAAAA", body)
+
+    assert refused.value.code is code
+
+
+async def test_a_caller_without_a_grant_to_scan_sees_nothing(region: Region) -> None:
+    """Out of scope is refused before the code is used up."""
+    made = await prepared(region, await issued(region, MARKET, food()))
+    code = code_now(region, made)
+
+    with pytest.raises(Refusal) as refused:
+        await scanned(region, code, HOUSING)
+
+    assert refused.value.code is Code.SCAN_OUT_OF_SCOPE
+    assert (await scanned(region, code))["outcome"] == "valid"
+
+
+async def test_what_was_chosen_is_not_stored_in_the_clear(region: Region) -> None:
+    """Neither key nor licence can be read from the table."""
+    licence = await issued(region, MARKET, food())
+    made = await prepared(region, licence)
+
+    sealed = await region.database.read(lambda tx: bytes(tx.execute(select(rows.c.sealed)).scalar_one()))
+
+    assert licence.id.encode() not in sealed
+    assert b64u_decode(made["key"]) not in sealed
+
+
+async def test_old_codes_are_forgotten(region: Region, clock: cases.ShiftedClock) -> None:
+    """Two days later nothing is left, and a code that old is unknown."""
+    made = await prepared(region, await issued(region, MARKET, food()))
+    code = code_now(region, made)
+    await scanned(region, code)
+    clock.ahead = timedelta(days=4)
+    now = int(region.clock.now().timestamp())
+
+    await region.database.write(lambda tx: presentations.forget_old(tx, now))
+
+    with pytest.raises(Refusal) as refused:
+        await scanned(region, code_now(region, made))
+    assert refused.value.code is Code.CODE_UNKNOWN
