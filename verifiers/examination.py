@@ -58,7 +58,7 @@ class Examination:
 
     def passed(self, step: Step, since: dt.datetime | None = None, source: str | None = "presented") -> None:
         """Record that `step` passed on an input that is of the time `since`."""
-        self.checks.append(Check(step, Mark.PASSED, self.age(since), source))
+        self.checks.append(Check(step, Mark.PASSED, None if since is None else self.age(since), source))
 
     def skipped(self, step: Step, source: str | None = None) -> None:
         """Record that `step` could not run because of what was found before, or does not apply."""

@@ -7,6 +7,7 @@ same, duplicate members, NUL, numbers that are not finite and unknown critical h
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import orjson
@@ -20,7 +21,7 @@ HEADER_LIMIT = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Jws:
-    """One parsed, *unverified* compact JWS.
+    """One parsed, *unverified* compact JWS; `header` is shared with others and not to be changed.
 
     `signing_input` is the ASCII `header.payload` that the 64-byte `signature` (r‖s) is over.
     """
@@ -55,7 +56,7 @@ def parse_jws(text: str, *, typ: str, reason: Reason, limit: int) -> Jws:
         raise Malformed(reason, "not three base64url segments") from None
     if len(head) > HEADER_LIMIT:
         raise Malformed(reason, "the header is too long")
-    header = read_object(_bytes(head, reason), reason)
+    header = _read_header(head, reason)
     if header.get("typ") != typ:
         raise Malformed(Reason.TOKEN_TYPE, f"typ is not {typ}")
     if header.get("alg") != "ES256" or "crit" in header:
@@ -91,6 +92,12 @@ def read_json(data: bytes, reason: Reason) -> Any:
     if b"\\u0000" in data:
         raise Malformed(reason, "a NUL in a string")
     return value
+
+
+@lru_cache(maxsize=128)
+def _read_header(head: str, reason: Reason) -> dict[str, Any]:
+    """The protected header; thousands of tokens share one, certificate and all. Reading decides nothing about trust."""
+    return read_object(_bytes(head, reason), reason)
 
 
 def _bytes(segment: str, reason: Reason) -> bytes:

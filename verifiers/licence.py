@@ -15,6 +15,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -249,7 +250,10 @@ def parse(compact: str) -> UnverifiedLicence:
     """
     sd_jwt = parse_sd_jwt(compact, typ=TYP, reason=Reason.LICENCE)
     payload = sd_jwt.jws.payload
-    certificate = _leaf_certificate(sd_jwt.jws.header)
+    chain = sd_jwt.jws.header.get("x5c")
+    if type(chain) is not list or not 1 <= len(chain) <= 3 or type(chain[0]) is not str:
+        raise Malformed(Reason.LICENCE, "the header carries no certificate (x5c)")
+    certificate = _read_certificate(chain[0])
     members = Members(payload, Reason.LICENCE)
     status_idx, status_uri = members.object("status", _status)
     licence = UnverifiedLicence(
@@ -259,7 +263,7 @@ def parse(compact: str) -> UnverifiedLicence:
         iss=members.text("iss", _URI),
         iat=members.integer("iat", 0, 2**37),
         nbf=members.optional("nbf", members.integer),
-        exp=members.optional("exp", _signed_integer(members)),
+        exp=members.integer("exp", -(2**40)) if members.has("exp") else None,
         vct=members.text("vct", _URI),
         vct_integrity=members.text("vct#integrity", _INTEGRITY),
         identifier=members.text("identifier", _IDENTIFIER),
@@ -288,18 +292,12 @@ def present(compact: str, paths: Iterable[Path]) -> str:
     return select(compact, wanted.__contains__, typ=TYP, reason=Reason.LICENCE)
 
 
-def _leaf_certificate(header: dict[str, Any]) -> bytes:
-    chain = header.get("x5c")
-    if type(chain) is not list or not 1 <= len(chain) <= 3 or type(chain[0]) is not str:
-        raise Malformed(Reason.LICENCE, "the header carries no certificate (x5c)")
+@lru_cache(maxsize=128)
+def _read_certificate(text: str) -> bytes:
     try:
-        return b64_decode(chain[0])
+        return b64_decode(text)
     except Malformed as error:
         raise Malformed(Reason.LICENCE, error.detail) from None
-
-
-def _signed_integer(members: Members) -> Any:
-    return lambda name: members.integer(name, -(2**40), 2**53 - 1)
 
 
 def _status(members: Members) -> tuple[int, str]:

@@ -2,9 +2,9 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from verifiers.errors import Reason
 from verifiers.legal_dates import format_time
@@ -60,21 +60,22 @@ class Seen:
     lists: Mapping[str, SeenList] = field(default_factory=lambda: MappingProxyType({}))
     newest: dt.datetime | None = None
 
-    def with_trust(self, region: str, seq: int) -> Self:
+    def with_trust(self, region: str, seq: int) -> "Seen":
         """This, and trust list `seq` of `region`."""
         if self.trust.get(region, 0) >= seq:
             return self
-        return replace(self, trust={**self.trust, region: seq})
+        return Seen({**self.trust, region: seq}, self.lists, self.newest)
 
-    def with_list(self, uri: str, origin: str, size: int) -> Self:
+    def with_list(self, uri: str, origin: str, size: int) -> "Seen":
         """This, with the list `uri` now seen at `size` entries of `origin`."""
-        if self.lists.get(uri) == SeenList(origin, size):
+        known = self.lists.get(uri)
+        if known is not None and known.size == size and known.origin == origin:
             return self
-        return replace(self, lists={**self.lists, uri: SeenList(origin, size)})
+        return Seen(self.trust, {**self.lists, uri: SeenList(origin, size)}, self.newest)
 
-    def with_time(self, at: dt.datetime) -> Self:
+    def with_time(self, at: dt.datetime) -> "Seen":
         """This, and the time `at`."""
-        return self if self.newest is not None and self.newest >= at else replace(self, newest=at)
+        return self if self.newest is not None and self.newest >= at else Seen(self.trust, self.lists, at)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form, as a state file keeps it."""

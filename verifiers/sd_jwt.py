@@ -113,7 +113,8 @@ class _Resolution:
             raise Malformed(Reason.DISCLOSURE_DUPLICATE, "a disclosure is given twice")
         self._seen: set[str] = set()
         self.paths: dict[str, Path] = {}
-        self.claims = self._object({name: payload[name] for name in payload if name != "_sd_alg"}, ())
+        self.claims = self._object(payload, ())
+        self.claims.pop("_sd_alg", None)
         if len(self.paths) != len(self._available):
             raise Malformed(Reason.DISCLOSURE_UNREFERENCED, "a disclosure that the token does not refer to")
 
@@ -122,25 +123,30 @@ class _Resolution:
             raise Malformed(Reason.DISCLOSURE, f"claims nested deeper than {DEPTH_MAX}")
         if "..." in members:
             raise Malformed(Reason.DISCLOSURE, "a member named ... outside an array")
-        result = {}
+        result: dict[str, Any] = {}
         for name, value in members.items():
+            kind = type(value)
             if name == "_sd":
                 continue
-            kind = type(value)
             if kind is dict:
-                value = self._object(value, (*path, name))
+                result[name] = self._object(value, (*path, name))
             elif kind is list:
-                value = self._array(value, (*path, name))
-            result[name] = value
-        for digest in self._digests(members):
-            shown = self._claim(digest, 3)
-            if shown is None:
+                result[name] = self._array(value, (*path, name))
+            else:
+                result[name] = value
+        digests = members.get("_sd")
+        if digests is None and "_sd" not in members:
+            return result
+        if type(digests) is not list:
+            raise Malformed(Reason.DISCLOSURE, "_sd is not an array of digests")
+        for digest in digests:
+            text = self._shown(digest)
+            if text is None:
                 continue
-            text, (_, name, value) = shown
+            _, name, value = _elements(text, 3)
             if type(name) is not str or name in ("_sd", "...") or name in members or name in result:
                 raise Malformed(Reason.DISCLOSURE, "a disclosed name that may not stand here")
-            where = (*path, name)
-            self.paths[text] = where
+            self.paths[text] = where = (*path, name)
             result[name] = self._value(value, where)
         return result
 
@@ -150,46 +156,44 @@ class _Resolution:
         result: list[Any] = []
         for element in elements:
             if type(element) is dict and "..." in element:
-                digest = element["..."]
-                if len(element) != 1 or type(digest) is not str:
+                if len(element) != 1:
                     raise Malformed(Reason.DISCLOSURE, "an array digest with company")
-                shown = self._claim(digest, 2)
-                if shown is None:
+                text = self._shown(element["..."])
+                if text is None:
                     continue
-                text, (_, value) = shown
-                where = (*path, len(result))
-                self.paths[text] = where
+                _, value = _elements(text, 2)
+                self.paths[text] = where = (*path, len(result))
                 result.append(self._value(value, where))
             else:
                 result.append(self._value(element, (*path, len(result))))
         return result
 
     def _value(self, value: Any, path: Path) -> Any:
-        if type(value) is dict:
+        kind = type(value)
+        if kind is dict:
             return self._object(value, path)
-        if type(value) is list:
-            return self._array(value, path)
-        return value
+        return self._array(value, path) if kind is list else value
 
-    def _digests(self, members: dict[str, Any]) -> list[str]:
-        digests = members.get("_sd", [])
-        if type(digests) is not list or any(type(digest) is not str for digest in digests):
-            raise Malformed(Reason.DISCLOSURE, "_sd is not an array of digests")
-        return digests
-
-    def _claim(self, digest: str, length: int) -> tuple[str, list[Any]] | None:
-        """The disclosure text of `digest` and its `length` elements, or `None` for a hidden claim or a decoy."""
+    def _shown(self, digest: Any) -> str | None:
+        """The disclosure with this digest, or `None` for a hidden claim or a decoy."""
+        if type(digest) is not str:
+            raise Malformed(Reason.DISCLOSURE, "a digest that is no string")
         if digest in self._seen:
             raise Malformed(Reason.DISCLOSURE_DUPLICATE, "a digest occurs twice")
         self._seen.add(digest)
-        text = self._available.get(digest)
-        if text is None:
-            return None
-        try:
-            data = b64u_decode(text)
-        except Malformed as error:
-            raise Malformed(Reason.DISCLOSURE, error.detail) from None
-        value = read_json(data, Reason.DISCLOSURE)
-        if type(value) is not list or len(value) != length or type(value[0]) is not str:
-            raise Malformed(Reason.DISCLOSURE, f"not an array of {length} that begins with a salt")
-        return text, value
+        return self._available.get(digest)
+
+
+def _elements(text: str, length: int) -> list[Any]:
+    """The `length` elements of a disclosure, the first of them a salt."""
+    try:
+        data = b64u_decode(text)
+        value = orjson.loads(data)
+    except (Malformed, orjson.JSONDecodeError):
+        raise Malformed(Reason.DISCLOSURE, "not JSON in base64url") from None
+    if type(value) is not list or len(value) != length or type(value[0]) is not str:
+        raise Malformed(Reason.DISCLOSURE, f"not an array of {length} that begins with a salt")
+    if type(value[-1]) in (dict, list) or b"\\u0000" in data:
+        # Only where objects can be inside can a member be repeated, which takes the slower look.
+        return list(read_json(data, Reason.DISCLOSURE))
+    return value
