@@ -1,6 +1,7 @@
 """The PostgreSQL launcher that the other tests stand on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 
 from tests import postgres_server
-from tests.postgres_server import GIVEN, Cluster, NoPostgres, PostgresServer, find_binaries
+from tests.postgres_server import GIVEN, Binaries, Cluster, NoPostgres, PostgresServer, find_binaries
 
 pytestmark = pytest.mark.postgres
 ROOT = Path(__file__).parent.parent
@@ -113,3 +114,21 @@ def test_a_given_server_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert given.url("t") == "postgresql+psycopg://boss:secret@127.0.0.1:5433/t?sslmode=disable"
     given.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands its files to another user")
+def test_binaries_that_another_user_cannot_reach_are_copied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A checkout below root's home works, and no folder of it is opened up."""
+    found = find_binaries()
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(found.root, closed / "pg", symlinks=True)
+    inside = Binaries(closed / "pg", closed / "pg" / found.bin.relative_to(found.root), "closed")
+    monkeypatch.setattr(postgres_server, "find_binaries", lambda: inside)
+
+    own = PostgresServer()
+    own.start()
+
+    assert _ask(own, "postgres", "SELECT 1") == 1
+    assert closed.stat().st_mode & 0o777 == 0o700
+    own.close()
