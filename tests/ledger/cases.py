@@ -17,6 +17,7 @@ from ledger.region import Region
 from ledger.tables.licences import licence_holders, licence_versions, licences, slot_status
 from ledger.trust_publishing import newest, payload_of
 from tests.ledger import licensing
+from tests.region import OPERATOR
 from verifiers.legal_dates import day_of
 
 __all__ = ["case_projection"]
@@ -157,7 +158,7 @@ async def matter(region: Region, policy: str = "refuse") -> None:
         "promise_allowed": False,
         "results": [licensing.FOOD],
     }
-    await matters.register(region, licensing.OPERATOR, body)
+    await matters.register(region, OPERATOR, body)
 
 
 async def holder_of(region: Region, licence: str) -> str:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import func, select
 
 from ledger.decisions import decide
-from ledger.errors import Code, Refusal
+from ledger.errors import Refusal
 from ledger.issuing import issue
 from ledger.region import Region
 from ledger.reversal import reverse
 from ledger.settling import settle
-from ledger.tables.fraud import decision_effects, decisions
+from ledger.tables.fraud import decision_effects
 from ledger.tables.licences import licences
 from tests.ledger import cases, licensing
 from tests.ledger.licensing import MARKET, food, issued
 from tests.ledger.test_cascade import REVERSAL
+
+T = TypeVar("T")
 
 DEPENDANTS = 10_000
 CHUNK = 500
@@ -52,15 +56,13 @@ async def test_ten_thousand_fall_in_one_decision_while_others_are_served(databas
         await cases.notified(region, flag_id)
 
         seen, preview_s = await timed(cases.preview_of(region, flag_id))
-        decided, decide_s = await timed(
-            decide(region, cases.second_officer(), flag_id, cases.ruling(seen["digest"]))
-        )
+        decided, decide_s = await timed(decide(region, cases.second_officer(), flag_id, cases.ruling(seen["digest"])))
 
         assert decided["effects"] == {"revoked": DEPENDANTS * 9 // 10 + 1, "suspended": DEPENDANTS // 10}
         assert await by_state(region) == {"annulled": DEPENDANTS * 9 // 10 + 1, "suspended": DEPENDANTS // 10}
 
         settling = asyncio.create_task(timed(settle(region, flag_id)))
-        waits = []
+        waits: list[float] = []
         while not settling.done():
             _, wait = await timed(issued(region, MARKET, food(DEPENDANTS + 2 + len(waits))))
             waits.append(wait)
@@ -81,7 +83,7 @@ async def test_ten_thousand_fall_in_one_decision_while_others_are_served(databas
         assert decide_s < 10
 
 
-async def timed(work):  # type: ignore[no-untyped-def]
+async def timed(work: Awaitable[T]) -> tuple[T, float]:
     """Await `work` and return what it gave and how many seconds it took."""
     begun = time.perf_counter()
     return await work, time.perf_counter() - begun
