@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -451,3 +452,13 @@ def test_nothing_presented_makes_verify_fail(presented: str | bytes, receipt: st
     for shape in ("{}", "{}~{}~", "HTTPS://A/V#{}", "c2sp.org/tlog-proof@v1\n{}"):
         text = shape.replace("{}", presented.decode("latin-1") if isinstance(presented, bytes) else presented)
         assert judge(text, TRUST, receipt=receipt).outcome is not Outcome.VALID
+
+
+def test_the_documentation_lists_every_reason_and_note_with_its_titles() -> None:
+    """docs/formats/verdict.md and the closed tables say the same."""
+    page = (Path(__file__).parents[2] / "docs" / "formats" / "verdict.md").read_text(encoding="utf-8")
+
+    for code, (zh, en) in {**TITLES, **NOTE_TITLES}.items():
+        assert f"| `{code.value}` | {zh} | {en} |" in page
+    for reason in UNDETERMINED:
+        assert f"| `{reason.value}` | {TITLES[reason][0]} | {TITLES[reason][1]} | undetermined |" in page
