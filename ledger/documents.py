@@ -113,7 +113,7 @@ class Signed:
     document: Document
     draft: Draft
     compact: str
-    code: str
+    cose: bytes
 
 
 async def draft_documents(region: Region, issuer: Issuer, documents: Sequence[Document], iat: int) -> list[Signed]:
@@ -137,10 +137,10 @@ async def draft_documents(region: Region, issuer: Issuer, documents: Sequence[Do
         cose = build_code(payload, kid, code_signature)
         compact = licence.compact(signature)
         events.append(_unsigned(document, issuer, licence, compact, cose, structure))
-        results.append((document, compact, code_text(region.base_url, cose)))
+        results.append((document, compact, cose))
     drafts = await sign_drafts(region.origin, events, signers[2])
     return [
-        Signed(document, draft, compact, code) for (document, compact, code), draft in zip(results, drafts, strict=True)
+        Signed(document, draft, compact, cose) for (document, compact, cose), draft in zip(results, drafts, strict=True)
     ]
 
 
@@ -153,6 +153,10 @@ def _signer(region: Region, key: RegisteredKey) -> Signer:
 
 def _face(document: Document, issuer: Issuer, iat: int) -> Face:
     definition = document.type.definition
+    # One call for all seeds: asking the system for randomness costs more than most other steps of a licence.
+    count = 1 + len(document.holders)
+    random = secrets.token_bytes(32 * count)
+    seeds = [random[at : at + 32] for at in range(0, 32 * count, 32)]
     return Face(
         iss=issuer.department.iss,
         vct=document.type.vct,
@@ -167,11 +171,11 @@ def _face(document: Document, issuer: Issuer, iat: int) -> Face:
         status_uri=document.slot.uri,
         status_idx=document.slot.idx,
         holders=tuple(
-            Holder(each.kind, each.name, each.id_type, each.id, secrets.token_bytes(32), each.role, each.share)
-            for each in document.holders
+            Holder(each.kind, each.name, each.id_type, each.id, seed, each.role, each.share)
+            for each, seed in zip(document.holders, seeds[1:], strict=True)
         ),
         fields=document.fields,
-        seed=secrets.token_bytes(32),
+        seed=seeds[0],
         number=document.number,
         object=document.object,
         always_shown=definition.always_shown,
@@ -267,9 +271,14 @@ def compact_of(event: Event, catalogue: Catalogue) -> str:
     return join(f"{header_segment(certificate)}.{first.body['token']}", tuple(disclosures))
 
 
-def code_of(event: Event, base_url: str) -> str:
-    """Return the text of the static code of a document event. Raises `Refusal` licence.erased."""
+def cose_of(event: Event) -> bytes:
+    """Return the bytes of the static code of a document event. Raises `Refusal` licence.erased."""
     first = event.subjects[0]
     if first is None:
         raise Refusal(Code.LICENCE_ERASED, None, licence=event.thing)
-    return code_text(base_url, b64u_decode(first.body["code"]))
+    return b64u_decode(first.body["code"])
+
+
+def code_of(event: Event, base_url: str) -> str:
+    """Return the text of the static code of a document event. Raises `Refusal` licence.erased."""
+    return code_text(base_url, cose_of(event))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ledger.documents import Signed, code_of, compact_of
+from ledger.documents import Signed, compact_of, cose_of
 from ledger.errors import Code, Refusal
 from ledger.events import Event
 from ledger.history import load_event
 from ledger.proposals import Committed, Replayed
+from verifiers.code import code_text
 from verifiers.licence import parse
 
 if TYPE_CHECKING:
@@ -18,19 +19,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A licence that is in the log at `entry`: the document, the text of its printed code, its place in a list."""
+    """A licence that is in the log at `entry`: the document, its static code (`cose`), its place in a list."""
 
     id: str
     identifier: str
     version: int
     licence: str = field(repr=False)
-    code: str = field(repr=False)
+    cose: bytes = field(repr=False)
     entry: int
     status_uri: str
     status_idx: int
+    base_url: str
+
+    @property
+    def code(self) -> str:
+        """The text of the static code, to be printed."""
+        return code_text(self.base_url, self.cose)
 
     def to_json(self, base_url: str) -> dict[str, Any]:
-        """Return the answer in the contract's shape."""
+        """Return the answer in the contract's shape, and the text of the code besides."""
         return {
             "id": self.id,
             "identifier": self.identifier,
@@ -55,10 +62,11 @@ async def answer_to(region: Region, signed: Signed, answer: Committed | Refusal 
         identifier=document.identifier,
         version=document.version,
         licence=signed.compact,
-        code=signed.code,
+        cose=signed.cose,
         entry=answer.first,
         status_uri=document.slot.uri,
         status_idx=document.slot.idx,
+        base_url=region.base_url,
     )
 
 
@@ -80,10 +88,11 @@ def issued_of(region: Region, event: Event) -> Issued:
         identifier=event.facts["identifier"],
         version=event.facts["version"],
         licence=compact,
-        code=code_of(event, region.base_url),
+        cose=cose_of(event),
         entry=event.idx,
         status_uri=status_uri_of(compact),
         status_idx=slot["idx"],
+        base_url=region.base_url,
     )
 
 

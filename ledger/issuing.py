@@ -23,7 +23,6 @@ from ledger.documents import Document, HolderValue, Issuer, Signed, draft_docume
 from ledger.errors import Code, Refusal
 from ledger.field_checks import check_face, check_validity
 from ledger.grants import area_of
-from ledger.ids import new_id
 from ledger.issue_requests import HolderRequest, IssueRequest
 from ledger.issued import Issued, answer_to
 from ledger.licence_events import ISSUED
@@ -32,6 +31,7 @@ from ledger.proposals import Condition, Proposal
 from ledger.recording import acted
 from ledger.status_slots import Slot, half_year
 from ledger.type_definition import TypeDefinition
+from verifiers.encoding import b64u_encode
 from verifiers.identifier import Identifier
 from verifiers.legal_dates import day_of
 
@@ -224,15 +224,16 @@ def _document(
 ) -> Document:
     request, definition = checked.request, checked.type.definition
     serial = new_serial(definition, request.number)
+    random = secrets.token_bytes(48)
     facts: dict[str, Any] = {**by, "change": "issue", "rests_on": edges(request)}
     if request.submission is not None:
         facts["submission"] = request.submission
     return Document(
         event=ISSUED,
         kind=ISSUED,
-        thing=new_id(),
+        thing=b64u_encode(random[:16]),
         n=0,
-        secret=secrets.token_bytes(32),
+        secret=random[16:],
         type=checked.type,
         area=checked.area,
         version=1,
