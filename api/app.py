@@ -1,7 +1,7 @@
 """The composition root of the service: settings in, an application out.
 
-`create_app` builds everything and opens nothing; the lifespan opens the key store, the database and the region, and closes
-them in the opposite order. Tests hand in a region of their own.
+`create_app` builds everything and opens nothing; the lifespan opens the key store, the database and the region, and
+closes them in the opposite order. Tests hand in a region of their own.
 """
 
 import json
@@ -11,18 +11,50 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from api import administration, fraud, health, logs, notices, oauth, page_routes, published, refused
+from api import (
+    administration,
+    batches,
+    codes,
+    credit,
+    definitions,
+    discovery,
+    frames,
+    fraud,
+    health,
+    licences,
+    logs,
+    notices,
+    oauth,
+    openapi,
+    page_routes,
+    published,
+    refused,
+    seals,
+    submissions,
+    verification,
+)
 from api.auth import Tokens
 from api.call import Callers
 from api.composition import open_region
+from api.head_requests import HeadRequests
 from api.metrics import Metrics
 from api.observation import Observation
+from api.rendering import Rendering
 from api.settings import Settings
+from ledger.batches import BatchRunner
 from ledger.region import Region
+from ledger.settling import Tending
+from ledger.verifying import OnlineVerifier
 
 DESCRIPTION = """Issue, check, suspend and revoke electronic licences on a ledger anyone can check.
 
 Refusals are `application/problem+json` (RFC 9457); every `type` is listed in docs/problems.md."""
+
+ROUTERS = (
+    licences.router, batches.router, verification.router, codes.router, submissions.router, seals.router, credit.router,
+    fraud.router, notices.router, administration.router, definitions.router, oauth.router, discovery.router,
+    published.router, health.router, frames.router, page_routes.router,
+)  # fmt: skip
 
 
 def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
@@ -31,12 +63,9 @@ def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         running = region or await open_region(settings)
-        app.state.region = running
-        tokens = Tokens(running.store.secret("token"), issuer=settings.base_url, life_s=settings.token_ttl_s)
-        app.state.callers = Callers(running, tokens)
-        structlog.get_logger().info("ready", version=app.version, port=settings.port)
         try:
-            yield
+            async with _serving(app, running, settings):
+                yield
         finally:
             if region is None:
                 await running.close()
@@ -48,13 +77,33 @@ def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
     app.state.metrics = metrics
     app.state.identity_platform = _identity_platform(settings)
     refused.install(app, metrics)
-    for router in (
-        health.router, oauth.router, published.router, administration.router, fraud.router, notices.router,
-        page_routes.router,
-    ):
+    for router in ROUTERS:
         app.include_router(router)
+    openapi.install(app)
+    app.add_middleware(HeadRequests)
     app.add_middleware(Observation, metrics=metrics)
     return app
+
+
+@asynccontextmanager
+async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIterator[None]:
+    """Give the routes what they work with, and run what a region does by itself, for the block."""
+    tokens = Tokens(region.store.secret("token"), issuer=settings.base_url, life_s=settings.token_ttl_s)
+    tending, runner = Tending(region), BatchRunner(region)
+    app.state.region = region
+    app.state.callers = Callers(region, tokens)
+    app.state.verifier = OnlineVerifier(region)
+    app.state.rendering = Rendering()
+    app.state.batches = runner
+    app.state.pulses = {"cases": tending.pulse, "batches": runner.pulse}  # readiness asks them
+    tending.pulse.start()
+    runner.pulse.start()
+    structlog.get_logger().info("ready", version=app.version, port=settings.port)
+    try:
+        yield
+    finally:
+        await runner.stop()
+        await tending.pulse.stop()
 
 
 def _identity_platform(settings: Settings) -> oauth.IdentityPlatform | None:

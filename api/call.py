@@ -60,11 +60,26 @@ class Callers:
 
         Raises `Refusal` with a `token.*` or `client.*` code.
         """
+        claims = self._claims(authorization)
+        return actor_of(claims, await self.client(claims["sub"]), operator)
+
+    async def subject(self, authorization: str | None) -> str:
+        """Return the subject behind a holder's `Authorization` header.
+
+        Raises `Refusal` with a `token.*` or `client.*` code, or `scope.exceeded`.
+        """
+        claims = self._claims(authorization)
+        caller = actor_of(claims, await self.client(claims["sub"]), None)
+        subject = claims.get("subject")
+        if not caller.may("holder") or not isinstance(subject, str):
+            raise Refusal(Code.SCOPE_EXCEEDED, needs=["holder"])
+        return subject
+
+    def _claims(self, authorization: str | None) -> dict[str, Any]:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal(Code.TOKEN_MISSING)
-        claims = self._tokens.check(token.strip(), self._region.clock.now())
-        return actor_of(claims, await self.client(claims["sub"]), operator)
+        return self._tokens.check(token.strip(), self._region.clock.now())
 
 
 async def region_of(request: Request) -> Region:
@@ -78,8 +93,10 @@ async def language(request: Request) -> Language:
     return language_of(request.headers.get("accept-language"))
 
 
-def allowed(*scopes: str) -> Callable[..., Awaitable[Actor]]:
+def allowed(*scopes: str, officer: bool = True) -> Callable[..., Awaitable[Actor]]:
     """Return a dependency that gives the actor if its token has one of `scopes`.
+
+    `officer=False` is for calls that do nothing in anybody's name.
 
     Raises `Refusal` `scope.exceeded`, or `operator.missing` where an officer has to be named.
     """
@@ -96,11 +113,24 @@ def allowed(*scopes: str) -> Callable[..., Awaitable[Actor]]:
         used = [scope for scope in scopes if caller.may(scope)]
         if not used:
             raise Refusal(Code.SCOPE_EXCEEDED, needs=list(scopes))
-        if caller.operator is None and used[0] in OFFICER_SCOPES:
+        if officer and caller.operator is None and used[0] in OFFICER_SCOPES:
             raise Refusal(Code.OPERATOR_MISSING)
         return caller
 
+    actor.scopes = scopes  # type: ignore[attr-defined] # the interface description says which scopes a call takes
     return actor
+
+
+async def holder(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+    """Return the subject behind a holder's token (RFC 8693).
+
+    Raises `Refusal` with a `token.*` or `client.*` code, or `scope.exceeded` for a token that is no holder's.
+    """
+    callers: Callers = request.app.state.callers
+    return await callers.subject(authorization)
+
+
+holder.scopes = ("holder",)  # type: ignore[attr-defined] # as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +179,4 @@ Issuer = Annotated[Actor, Depends(allowed("issue"))]
 Window = Annotated[Actor, Depends(allowed("window"))]
 Supervisor = Annotated[Actor, Depends(allowed("supervise"))]
 Operator = Annotated[Actor, Depends(allowed("operate"))]
+Holder = Annotated[str, Depends(holder)]

@@ -1,41 +1,37 @@
 """Fraud cases: flag, freeze, notice, statement, preview, decision, reversal (行政许可法 69, 78, 79; docs/fraud.md)."""
 
-import base64
-import binascii
-from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
-from pydantic import ConfigDict, Field
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field
 
-from api.bodies import Body, Line, PathId, Text, ThingId, TypeCode
+from api.bodies import Body, Day, Line, PathId, Text, ThingId
 from api.call import OnceOnly, RegionNow, Supervisor
+from api.credit import BanBody, MeasureBody, RecordClassWord
+from api.operations import Posted, answer, described
 from api.strict_route import StrictRoute
 from ledger import decisions, fraud, freezing, reversal, reviews
-from ledger.credit import Ban, Liable, Measure
-from ledger.credit_rules import RecordClass
-from ledger.errors import Code, Refusal
-from ledger.lineage import Thing
 
 router = APIRouter(tags=["fraud"], route_class=StrictRoute)
 
-class Target(Body):
-    """What is suspected."""
+FLAG = ("request.", "flag.unknown", "answer.erased", "stale")
+"""What every step of a case may be refused for."""
 
-    kind: Literal["submission", "material", "licence"]
-    id: ThingId
+
+class Target(Body):
+    """What is suspected: exactly one of the three."""
+
+    submission: ThingId | None = None
+    material: ThingId | None = None
+    licence: ThingId | None = None
 
 
 class FlagBody(Body):
     """A suspicion, with digests of what supports it."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {
-        "targets": [{"kind": "submission", "id": "q3Jx0c5mTn2vQy7bR8sKdA"}], "reason": "提交的资格证明经核查系伪造", "evidence": [],
-    }})
-
     targets: Annotated[list[Target], Field(min_length=1, max_length=1000)]
     reason: Text
-    evidence: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(max_length=200)] = []
+    evidence: Annotated[list[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]], Field(max_length=100)] | None = None
 
 
 class FreezeBody(Body):
@@ -43,64 +39,36 @@ class FreezeBody(Body):
 
     ground: Text
     document_no: Line
-    until: date
-    targets: Annotated[list[Target], Field(max_length=1000)] = []
+    until: Day
+    targets: Annotated[list[Target], Field(max_length=1000)] | None = None
 
 
 class NoticeBody(Body):
     """That those concerned were told, and until when they may answer."""
 
     document_no: Line
-    served_at: date
-    respond_by: date
+    served_at: Day
+    respond_by: Day
 
 
 class StatementBody(Body):
     """What those concerned say in their defence, or that they waive the rest of the time."""
 
-    text: Text
+    text: Text | None = None
     waives: bool = False
     subject: ThingId | None = None
-
-
-class MeasureBody(Body):
-    """A restriction and the entry of the public list that allows it."""
-
-    measure: Line
-    list_entry: Line
-
-
-class BanBody(Body):
-    """No new application for a licence type, under 行政许可法 78 or 79."""
-
-    type: TypeCode
-    article: Line
 
 
 class LiableBody(Body):
     """Somebody held liable; the holder may be the victim, so the list can be empty."""
 
-    model_config = ConfigDict(populate_by_name=True)
-
     subject: ThingId
     role: Line
-    record_class: Annotated[RecordClass, Field(alias="class")]
+    record_class: Annotated[RecordClassWord, Field(alias="class")]
     list_entry: Line
-    measures: Annotated[list[MeasureBody], Field(max_length=50)] = []
-    bans: Annotated[list[BanBody], Field(max_length=50)] = []
+    measures: Annotated[list[MeasureBody], Field(max_length=50)] | None = None
+    bans: Annotated[list[BanBody], Field(max_length=50)] | None = None
     domain: Line | None = None
-
-    def value(self) -> Liable:
-        """Return it as the ledger takes it."""
-        return Liable(
-            subject=self.subject,
-            role=self.role,
-            record_class=self.record_class,
-            list_entry=self.list_entry,
-            measures=tuple(Measure(each.measure, each.list_entry) for each in self.measures),
-            bans=tuple(Ban(each.type, each.article) for each in self.bans),
-            domain=self.domain,
-        )
 
 
 class SparedBody(Body):
@@ -114,23 +82,25 @@ class DecisionBody(Body):
     """The second officer's decision on the preview that was seen."""
 
     outcome: Literal["upheld", "dismissed"]
-    articles: Annotated[list[Line], Field(max_length=50)] = []
+    articles: Annotated[list[Line], Field(max_length=50)] | None = None
     document_no: Line
-    preview: Annotated[str, Field(min_length=43, max_length=64, description="The digest of the preview.")]
-    decided_at: date | None = None
-    served_at: date | None = None
-    appealable_until: date | None = None
-    liable: Annotated[list[LiableBody], Field(max_length=200)] = []
-    spared: Annotated[list[SparedBody], Field(max_length=1000)] = []
+    preview: Annotated[
+        str | None, Field(min_length=43, max_length=43, description="The digest of the preview; a dismissal needs none.")
+    ] = None
+    decided_at: Day | None = None
+    served_at: Day | None = None
+    appealable_until: Day | None = None
+    liable: Annotated[list[LiableBody], Field(max_length=200)] | None = None
+    spared: Annotated[list[SparedBody], Field(max_length=1000)] | None = None
 
 
 class ReversalBody(Body):
     """Who reverses the decision, under what."""
 
     authority: Line
-    articles: Annotated[list[Line], Field(max_length=50)] = []
+    articles: Annotated[list[Line], Field(max_length=50)] | None = None
     document_no: Line
-    decided_at: date
+    decided_at: Day | None = None
 
 
 class ReviewBody(Body):
@@ -140,118 +110,114 @@ class ReviewBody(Body):
     reason: Text
 
 
-def _targets(targets: list[Target]) -> list[Thing]:
-    return [Thing(each.kind, each.id) for each in targets]
-
-
-@router.post("/v1/fraud-flags", status_code=201, summary="Flag a submission, material or licence as forged")
-async def flag(region: RegionNow, actor: Supervisor, once: OnceOnly, body: FlagBody) -> dict[str, Any]:
+@router.post(
+    "/v1/fraud-flags",
+    summary="Flag a submission, material or licence as forged",
+    **described(
+        "openFraudCase", takes=FlagBody, status=201,
+        refuses=["request.", "flag.target_unknown", "flag.too_many_targets", "answer.erased", "stale"],
+    ),
+)  # fmt: skip
+async def flag(region: RegionNow, actor: Supervisor, once: OnceOnly, body: Posted) -> Response:
     """Open a case. No verdict changes by it."""
-    return await fraud.flag(
-        region, actor, _targets(body.targets), body.reason, evidence=body.evidence, idempotency=once.by(actor, region)
-    )
+    return answer(await fraud.flag(region, actor, body, idempotency=once.by(actor, region)), 201)
 
 
-@router.get("/v1/fraud-flags/{flag_id}", summary="A case, with the preview of what upholding it would do")
-async def case(region: RegionNow, actor: Supervisor, flag_id: PathId) -> dict[str, Any]:
+@router.get(
+    "/v1/fraud-flags/{flag_id}",
+    summary="A case, with the preview of what upholding it would do",
+    **described("getFraudCase", refuses=["flag.unknown"]),
+)
+async def case(region: RegionNow, actor: Supervisor, flag_id: PathId) -> Response:
     """Return the case of the caller's department, with preview and digest while it is open."""
-    return await region.database.read(lambda tx: fraud.view_case(tx, flag_id, actor.department))
+    return answer(await region.database.read(lambda tx: fraud.view_case(tx, flag_id, actor.department)))
 
 
-@router.post("/v1/fraud-flags/{flag_id}/freezes", status_code=201, summary="Freeze named targets for a while")
-async def freeze(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: FreezeBody
-) -> dict[str, Any]:
+@router.post(
+    "/v1/fraud-flags/{flag_id}/freezes",
+    summary="Freeze named targets for a while",
+    **described("freezeTargets", takes=FreezeBody, status=201, refuses=[*FLAG, "flag.decided", "freeze.", "flag.target_unknown"]),
+)
+async def freeze(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Suspend the named targets until a day; it lapses by itself."""
-    return await freezing.freeze(
-        region, actor, flag_id, ground=body.ground, document_no=body.document_no, until=body.until,
-        targets=_targets(body.targets), idempotency=once.by(actor, region),
-    )
+    return answer(await freezing.freeze(region, actor, flag_id, body, idempotency=once.by(actor, region)), 201)
 
 
-@router.post("/v1/fraud-flags/{flag_id}/notices", status_code=201, summary="Record that notice was served")
-async def notice(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: NoticeBody
-) -> dict[str, Any]:
+@router.post(
+    "/v1/fraud-flags/{flag_id}/notices",
+    summary="Record that notice was served",
+    **described("serveNotice", takes=NoticeBody, status=201, refuses=[*FLAG, "flag.decided", "notice.period"]),
+)
+async def notice(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Record the notice and the time to answer."""
-    return await fraud.serve_notice(
-        region, actor, flag_id, document_no=body.document_no, served_at=body.served_at, respond_by=body.respond_by,
-        idempotency=once.by(actor, region),
-    )
+    return answer(await fraud.serve_notice(region, actor, flag_id, body, idempotency=once.by(actor, region)), 201)
 
 
-@router.post("/v1/fraud-flags/{flag_id}/statements", status_code=201, summary="Take down a statement or waiver")
-async def statement(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: StatementBody
-) -> dict[str, Any]:
+@router.post(
+    "/v1/fraud-flags/{flag_id}/statements",
+    summary="Take down a statement or waiver",
+    **described("hearStatement", takes=StatementBody, status=201, refuses=[*FLAG, "flag.decided", "subject.unknown"]),
+)
+async def statement(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Record what those concerned say in their defence (陈述申辩)."""
-    return await fraud.hear(
-        region, actor, flag_id, text=body.text, waives=body.waives, subject=body.subject,
-        idempotency=once.by(actor, region),
-    )
+    return answer(await fraud.hear(region, actor, flag_id, body, idempotency=once.by(actor, region)), 201)
 
 
-@router.post("/v1/fraud-flags/{flag_id}/decision", status_code=201, summary="Decide the case")
-async def decision(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: DecisionBody
-) -> dict[str, Any]:
-    """Uphold or dismiss, on the very preview whose digest is given."""
-    today = region.today()
-    ruling = decisions.Ruling(
-        outcome=body.outcome,
-        articles=tuple(body.articles),
-        document_no=body.document_no,
-        digest=_digest(body.preview),
-        decided_at=body.decided_at or today,
-        served_at=body.served_at or body.decided_at or today,
-        appealable_until=body.appealable_until,
-        liable=tuple(each.value() for each in body.liable),
-        spared=tuple(decisions.Spared(each.licence, each.reason) for each in body.spared),
-    )
-    return await decisions.decide(region, actor, flag_id, ruling, idempotency=once.by(actor, region))
+@router.post(
+    "/v1/fraud-flags/{flag_id}/decision",
+    summary="Decide the case",
+    **described(
+        "decideFraudCase", takes=DecisionBody, status=201,
+        refuses=[
+            *FLAG, "flag.decided", "flag.not_notified", "flag.response_open", "decision.", "preview.changed",
+            "spared.unknown", "subject.unknown", "credit.",
+        ],
+    ),
+)  # fmt: skip
+async def decision(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
+    """Uphold or dismiss, as a second officer, on the very preview whose digest is given."""
+    return answer(await decisions.decide(region, actor, flag_id, body, idempotency=once.by(actor, region)), 201)
 
 
-def _digest(text: str) -> bytes:
-    try:
-        digest = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
-        digest = b""
-    if len(digest) != 32:
-        raise Refusal(Code.BODY_INVALID, "/preview", rule="digest")
-    return digest
-
-
-@router.post("/v1/fraud-flags/{flag_id}/reversal", status_code=201, summary="Reverse an upheld decision")
-async def reverse(
-    region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: ReversalBody
-) -> dict[str, Any]:
+@router.post(
+    "/v1/fraud-flags/{flag_id}/reversal",
+    summary="Reverse an upheld decision",
+    **described("reverseFraudDecision", takes=ReversalBody, status=201, refuses=[*FLAG, "flag.undecided", "flag.not_upheld", "flag.reversed", "decision.dates"]),
+)
+async def reverse(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Close the decision's cause; what no other open cause holds comes back."""
-    return await reversal.reverse(
-        region, actor, flag_id, authority=body.authority, articles=body.articles, document_no=body.document_no,
-        decided_at=body.decided_at, idempotency=once.by(actor, region),
-    )
+    return answer(await reversal.reverse(region, actor, flag_id, body, idempotency=once.by(actor, region)), 201)
 
 
-@router.get("/v1/reviews", summary="Open review cases of the caller's department")
+@router.get(
+    "/v1/reviews",
+    summary="Open review cases of the caller's department",
+    **described("listReviews", refuses=["cursor.invalid"]),
+)
 async def open_reviews(
     region: RegionNow,
     actor: Supervisor,
     cursor: Annotated[str, Query(max_length=64)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> dict[str, Any]:
+) -> Response:
     """Return what must be looked at again because something it rested on fell, the first due first."""
-    return await region.database.read(lambda tx: reviews.open_reviews(tx, actor.department, cursor, limit))
+    return answer(await region.database.read(lambda tx: reviews.open_reviews(tx, actor.department, cursor, limit)))
 
 
-@router.post("/v1/reviews/{review}/outcome", status_code=201, summary="Close a review case")
+@router.post(
+    "/v1/reviews/{review}/outcome",
+    summary="Close a review case",
+    **described(
+        "concludeReview", takes=ReviewBody, status=201,
+        refuses=["request.", "review.unknown", "review.closed", "answer.erased", "stale"],
+    ),
+)  # fmt: skip
 async def conclude(
     region: RegionNow,
     actor: Supervisor,
     once: OnceOnly,
     review: Annotated[str, Path(min_length=45, max_length=45)],
-    body: ReviewBody,
-) -> dict[str, Any]:
+    body: Posted,
+) -> Response:
     """Keep the suspension, or lift it."""
-    return await reviews.conclude(
-        region, actor, review, body.outcome, body.reason, idempotency=once.by(actor, region)
-    )
+    return answer(await reviews.conclude(region, actor, review, body, idempotency=once.by(actor, region)), 201)

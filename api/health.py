@@ -3,33 +3,43 @@
 import asyncio
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
 from api import metrics
 from api.call import RegionNow
+from api.operations import answer, described
 
 router = APIRouter(tags=["operation"])
 
 
-@router.get("/healthz", summary="Is the process alive")
-async def healthz() -> dict[str, str]:
+@router.get("/healthz", summary="Is the process alive", **described("isAlive"))
+async def healthz() -> Response:
     """Return at once while the process serves at all."""
-    return {"status": "alive"}
+    return answer({"status": "alive"})
 
 
-@router.get("/readyz", summary="Can it do its work", responses={503: {"description": "Not ready; `checks` says why."}})
-async def readyz(region: RegionNow) -> Response:
+@router.get(
+    "/readyz",
+    summary="Can it do its work",
+    responses={503: {"description": "Not ready; `checks` says why.", "content": {"application/json": {}}}},
+    **described("isReady"),
+)
+async def readyz(request: Request, region: RegionNow) -> Response:
     """Return 200 when every part this service needs works now, 503 with the parts that do not otherwise."""
     checks = await region.readiness()
+    for name, pulse in request.app.state.pulses.items():
+        fault = pulse.fault
+        checks[name] = {"ready": True} if fault is None else {"ready": False, "detail": type(fault).__name__}
     ready = all(each["ready"] for each in checks.values())
-    return Response(
-        orjson.dumps({"ready": ready, "checks": checks}), 200 if ready else 503, media_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
+    return answer({"ready": ready, "checks": checks}, 200 if ready else 503)
 
 
-@router.get("/metrics", response_class=Response, summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    response_class=Response,
+    summary="Prometheus metrics",
+    **described("getMetrics", gives="text/plain"),
+)
 async def prometheus(request: Request, region: RegionNow) -> Response:
     """Return the metrics of this process in Prometheus' text format."""
     held: metrics.Metrics = request.app.state.metrics

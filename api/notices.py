@@ -1,15 +1,17 @@
 """What a department must learn, by polling (docs/fraud.md)."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import ConfigDict, Field
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import Field
 
 from api.bodies import Body
 from api.call import RegionNow, allowed
+from api.operations import Posted, answer, described
 from api.strict_route import StrictRoute
 from ledger import notices
 from ledger.actors import Actor
+from ledger.request_members import RequestMembers
 
 router = APIRouter(tags=["notices"], route_class=StrictRoute)
 
@@ -19,23 +21,30 @@ Reader = Annotated[Actor, Depends(allowed("audit", "issue", "window", "supervise
 class AckBody(Body):
     """Up to where the department has read."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"cursor": "1042.0"}})
-
     cursor: Annotated[str, Field(min_length=1, max_length=64)]
 
 
-@router.get("/v1/notices", summary="Notices for the caller's department")
+@router.get(
+    "/v1/notices", summary="Notices for the caller's department", **described("listNotices", refuses=["cursor.invalid"])
+)
 async def pending(
     region: RegionNow,
     actor: Reader,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> dict[str, Any]:
+) -> Response:
     """Return what came after `cursor`, or after the last acknowledgement."""
-    return await region.database.read(lambda tx: notices.pending(tx, actor.department, cursor, limit))
+    return answer(await region.database.read(lambda tx: notices.pending(tx, actor.department, cursor, limit)))
 
 
-@router.post("/v1/notices/ack", summary="Acknowledge notices")
-async def acknowledge(region: RegionNow, actor: Reader, body: AckBody) -> dict[str, Any]:
+@router.post(
+    "/v1/notices/ack",
+    summary="Acknowledge notices",
+    **described("acknowledgeNotices", takes=AckBody, refuses=["request.", "cursor.invalid"]),
+)
+async def acknowledge(region: RegionNow, actor: Reader, body: Posted) -> Response:
     """Remember up to where the department has read; repeating it changes nothing."""
-    return await notices.acknowledge(region.database, region.clock, actor.department, body.cursor)
+    members = RequestMembers(body)
+    cursor = members.text("cursor", 64)
+    members.done()
+    return answer(await notices.acknowledge(region.database, region.clock, actor.department, cursor))

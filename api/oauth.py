@@ -1,7 +1,7 @@
 """`POST /oauth/token`: access tokens for clients (RFC 6749 §4.4 with RFC 7523) and for holders (RFC 8693).
 
-A holder comes with a token of the region's identity platform; what it says of the person is turned into a subject of the
-ledger at once, so that no identity number is in any token of ours.
+A holder comes with a token of the region's identity platform; what it says of the person is turned into a subject of
+the ledger at once, so that no identity number is in any token of ours.
 """
 
 from typing import Annotated
@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 
 from api import auth
 from api.call import Callers, RegionNow
+from api.operations import described
+from api.strict_route import StrictRoute
 from ledger import clients, subjects
 from ledger.errors import Code, Refusal
 
@@ -20,7 +22,7 @@ TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
 ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a token type's name
 HOLDER_SCOPE = "holder"
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(tags=["accounts"], route_class=StrictRoute)
 
 
 class TokenAnswer(BaseModel):
@@ -33,7 +35,18 @@ class TokenAnswer(BaseModel):
     issued_token_type: str = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a token type's name
 
 
-@router.post("/oauth/token", response_model=TokenAnswer, summary="Get an access token")
+@router.post(
+    "/oauth/token",
+    response_model=TokenAnswer,
+    summary="Get an access token",
+    **described(
+        "getToken", media="application/x-www-form-urlencoded",
+        refuses=[
+            "assertion.", "client.unknown", "client.disabled", "grant_type.unsupported", "scope.", "subject.unknown",
+            "token.malformed", "token.expired", "body.invalid", "body.too_large", "storage.full",
+        ],
+    ),
+)  # fmt: skip
 async def token(
     request: Request,
     region: RegionNow,

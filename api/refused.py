@@ -77,6 +77,8 @@ def _finding(error: Any) -> Refusal:
     if place == "header" and rest and str(rest[0]).lower() == "idempotency-key":
         return Refusal(Code.IDEMPOTENCY_MISSING)
     parts = [str(part).replace("~", "~0").replace("/", "~1") for part in rest]
-    pointer = "".join(f"/{part}" for part in parts) if place == "body" else f"#{place}/{'/'.join(parts)}"
     # The framework's message may quote the input, so only its kind is passed on.
-    return Refusal(Code.BODY_INVALID, pointer, rule=str(error["type"]))
+    rule = str(error["type"])
+    if place == "body":
+        return Refusal(Code.BODY_INVALID, "".join(f"/{part}" for part in parts), rule=rule)
+    return Refusal(Code.PARAMETER_INVALID, f"#{place}/{'/'.join(parts)}", rule=rule)

@@ -67,8 +67,8 @@ class Settings(BaseSettings):
         description="Longest row of a batch: a licence with its photograph's digest has a few KiB.",
     )
     max_batch_rows: int = Field(default=100_000, ge=1, description="Most rows of one batch; longer backlogs are split.")
-    queue: int = Field(
-        default=4096, ge=64, description="Entries waiting for the writer before callers are asked to come back."
+    max_batch_bytes: int = Field(
+        default=536_870_912, ge=65_536, description="Largest batch in bytes, all rows together."
     )
     token_ttl_s: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
     identity_issuer: str | None = Field(

@@ -1,6 +1,6 @@
 """How a request body comes in: counted while it arrives, read strictly, and told apart by cause when refused."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
@@ -13,22 +13,18 @@ from ledger.errors import Code, Refusal
 class StrictRequest(Request):
     """A request whose body has a bound and whose JSON has one meaning."""
 
-    async def body(self) -> bytes:
-        """Return the whole body.
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as it arrives, forms included.
 
         Raises `Refusal` `body.too_large` as soon as the bound is passed, whatever `Content-Length` promised.
         """
-        if not hasattr(self, "_body"):
-            limit = self.app.state.settings.max_body_bytes
-            chunks: list[bytes] = []
-            size = 0
-            async for chunk in self.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise Refusal(Code.BODY_TOO_LARGE, limit=limit)
-                chunks.append(chunk)
-            self._body = b"".join(chunks)
-        return self._body
+        limit = self.app.state.settings.max_body_bytes
+        size = 0
+        async for chunk in super().stream():
+            size += len(chunk)
+            if size > limit:
+                raise Refusal(Code.BODY_TOO_LARGE, limit=limit)
+            yield chunk
 
     async def json(self) -> Any:
         """Return the value of the JSON body.

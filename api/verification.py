@@ -1,0 +1,42 @@
+"""`POST /v1/verify`: the online verdict, for anyone, without an account."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+
+from api.bodies import Body
+from api.call import Tongue
+from api.metrics import Metrics
+from api.operations import Posted, answer, described
+from api.strict_route import StrictRoute
+from ledger.request_members import RequestMembers
+from ledger.verifying import OnlineVerifier
+
+router = APIRouter(tags=["verification"], route_class=StrictRoute)
+
+MAX_PRESENTED = 900_000
+"""Characters: a licence has a few thousand, a bundle some hundred thousand with its lists."""
+
+
+class VerifyBody(Body):
+    """What is to be checked."""
+
+    presented: Annotated[
+        str, Field(min_length=1, max_length=MAX_PRESENTED, description="SD-JWT VC, bundle, or text of a static code.")
+    ]
+
+
+@router.post(
+    "/v1/verify", summary="Check a licence, bundle or code", **described("verify", takes=VerifyBody, refuses=["request."])
+)
+async def verify(request: Request, language: Tongue, body: Posted) -> Response:
+    """Return the verdict as of now. Nothing of what is presented is kept."""
+    members = RequestMembers(body)
+    presented = members.text("presented", MAX_PRESENTED)
+    members.done()
+    verifier: OnlineVerifier = request.app.state.verifier
+    verdict = await verifier.verdict(presented)
+    metrics: Metrics = request.app.state.metrics
+    metrics.verdicts.labels(verdict.outcome.value).inc()
+    return answer(verdict.to_json(language))
