@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select
 
@@ -23,6 +24,9 @@ from ledger.tables.subjects import subjects as subject_rows
 from ledger.type_definition import HOLDER_KINDS
 from ledger.vault import Vault
 
+_OF_ORGANISATIONS: Final = frozenset({"001", "099"})
+"""Kinds of numbers (GB/T 36903 annex A) that only organisations have."""
+
 SubjectName = str | HolderRequest
 """A subject as a request names it: its id, or kind, name and number."""
 
@@ -38,15 +42,20 @@ class Named:
 
 
 def read_subject(members: RequestMembers, name: str = "subject") -> SubjectName:
-    """Read a subject's id or `{"kind", "name", "id_type", "id"}`. Raises `Refusal` request.member_…."""
+    """Read a subject's id or `{"id_type", "id", "kind"?, "name"?}`. Raises `Refusal` request.member_….
+
+    Whoever is asked about by number alone is an organisation where the number is one of an organisation.
+    """
     value = members.take(name)
     if type(value) is str and is_id(value):
         return value
     person = RequestMembers(value, members.at(name))
+    id_type = person.text("id_type", 3)
+    usual = "organisation" if id_type in _OF_ORGANISATIONS else "person"
     read = HolderRequest(
-        kind=person.one_of("kind", HOLDER_KINDS),
-        name=person.text("name", 200),
-        id_type=person.text("id_type", 3),
+        kind=person.maybe("kind", lambda kind: person.one_of(kind, HOLDER_KINDS)) or usual,
+        name=person.maybe("name", lambda text: person.text(text, 200)) or "",
+        id_type=id_type,
         id=person.text("id", 64),
     )
     person.done()

@@ -157,7 +157,8 @@ async def test_a_check_answers_without_showing_and_is_recorded(region: Region) -
     }
     await credit.write_record(region, cases.first_officer(), body)
 
-    known, unknown = await checked(region, FORGER), await checked(region, licensing.PERSON)
+    known = await checked(region, {"id_type": FORGER["id_type"], "id": FORGER["id"]})
+    unknown = await checked(region, licensing.PERSON)
     await checked(region, licensing.PERSON, matter=None)
 
     assert (known["outcome"], known["conditions"]) == ("conditions", ["no_promise", "no_deferral"])

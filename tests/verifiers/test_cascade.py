@@ -1,5 +1,6 @@
 """The closure and the state rule, compared with slow and obvious ways of saying the same."""
 
+import doctest
 from datetime import date, timedelta
 from random import Random
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verifiers import cascade
 from verifiers.cascade import (
     BASIS_ALLOWS,
     STATE_OF_ACT,
@@ -280,3 +282,8 @@ def test_the_gravest_act_names_the_state_and_notice_names_none() -> None:
 
     assert state_of([cancelled, annulled], TODAY).state == "annulled"
     assert state_of([OpenCause(Effect.NOTICE, "notice")], TODAY).state == "valid"
+
+
+def test_the_worked_example_holds() -> None:
+    """The example in the module's docstring is run."""
+    assert doctest.testmod(cascade).failed == 0
