@@ -88,10 +88,12 @@ async def list_departments(region: RegionNow, _: Account) -> Response:
     "/v1/departments",
     summary="Register a department",
     **described(
-        "registerDepartment", takes=DepartmentBody, status=201,
+        "registerDepartment",
+        takes=DepartmentBody,
+        status=201,
         refuses=["request.", "department.", "type.malformed", "key.", "stale"],
     ),
-)  # fmt: skip
+)
 async def register_department(region: RegionNow, actor: Operator, once: OnceOnly, body: Posted) -> Response:
     """Register a department and make its keys."""
     made = await once.run(region, actor, lambda key: departments.register(region, actor, body, idempotency=key))
@@ -168,10 +170,10 @@ async def compromise(
     reason = members.text("reason", 200) if members.has("reason") else "compromised"
     members.done()
     made = await once.run(
-        region, actor, lambda key: keys_registry.compromise(
-            region, actor, kid, since=since, reason=reason, idempotency=key
-        ),
-    )  # fmt: skip
+        region,
+        actor,
+        lambda key: keys_registry.compromise(region, actor, kid, since=since, reason=reason, idempotency=key),
+    )
     return answer(made, 201)
 
 
@@ -226,10 +228,12 @@ async def list_clients(region: RegionNow, _: Operator) -> Response:
     "/v1/clients",
     summary="Register a client",
     **described(
-        "registerClient", takes=ClientBody, status=201,
+        "registerClient",
+        takes=ClientBody,
+        status=201,
         refuses=["request.", "client.exists", "client.invalid", "department."],
     ),
-)  # fmt: skip
+)
 async def register_client(region: RegionNow, _: Operator, body: Posted) -> Response:
     """Register a client; its id is its own key, so a second time is refused."""
     return answer(await clients.register(region, body), 201)

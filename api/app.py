@@ -51,10 +51,24 @@ DESCRIPTION = """Issue, check, suspend and revoke electronic licences on a ledge
 Refusals are `application/problem+json` (RFC 9457); every `type` is listed in docs/problems.md."""
 
 ROUTERS = (
-    licences.router, batches.router, verification.router, codes.router, submissions.router, seals.router, credit.router,
-    fraud.router, notices.router, administration.router, definitions.router, oauth.router, discovery.router,
-    published.router, health.router, frames.router, page_routes.router,
-)  # fmt: skip
+    licences.router,
+    batches.router,
+    verification.router,
+    codes.router,
+    submissions.router,
+    seals.router,
+    credit.router,
+    fraud.router,
+    notices.router,
+    administration.router,
+    definitions.router,
+    oauth.router,
+    discovery.router,
+    published.router,
+    health.router,
+    frames.router,
+    page_routes.router,
+)
 
 
 def create_app(settings: Settings, region: Region | None = None) -> FastAPI:

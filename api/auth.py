@@ -93,12 +93,14 @@ def _signed_claims(assertion: str, client: Client) -> dict[str, Any]:
     for jwk in client.keys:
         algorithm = _ALGORITHM_OF_CURVE[jwk["crv"]]
         try:
-            return dict(jwt.decode(
-                assertion,
-                key=jwt.PyJWK(jwk).key,
-                algorithms=[algorithm],
-                options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
-            ))
+            return dict(
+                jwt.decode(
+                    assertion,
+                    key=jwt.PyJWK(jwk).key,
+                    algorithms=[algorithm],
+                    options={"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+                )
+            )
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
             continue
         except jwt.PyJWTError:

@@ -75,7 +75,7 @@ def put(file: IO[bytes], number: int, line: bytes | None) -> None:
 
 def take(file: IO[bytes], most: int, limit: int) -> list[BatchRow]:
     """Read up to `most` rows back from a spool."""
-    rows = []
+    rows: list[BatchRow] = []
     while len(rows) < most and (head := file.read(8)):
         size = int.from_bytes(head[4:], "big")
         rows.append(row_of(int.from_bytes(head[:4], "big"), None if size == _TOO_LONG else file.read(size), limit))

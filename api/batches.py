@@ -1,7 +1,7 @@
 """Batches: many licences in one call, as NDJSON in and out, or in the background where gateways cut long calls.
 
-Each row has a `client_ref`, unique for its client for ever: whoever sends a row again gets what it got before. A row that
-is wrong is an error row in its place; the others are issued.
+Each row has a `client_ref`, unique for its client for ever: whoever sends a row again gets what it got before. A row
+that is wrong is an error row in its place; the others are issued.
 """
 
 import asyncio
@@ -79,7 +79,10 @@ def _take_ndjson(request: Request) -> None:
 async def issue_batch(
     request: Request, region: RegionNow, actor: Issuer, language: Tongue, kind: Kind = "issue", rule: Rule = "strict"
 ) -> Response:
-    """Read the whole input, then answer row by row in the same order: a licence, or `{"client_ref", "row", "problem"}`."""
+    """Read the whole input, then answer row by row in the same order.
+
+    A row is answered by its licence, or by `{"client_ref", "row", "problem"}`.
+    """
     _take_ndjson(request)
     settings: Settings = request.app.state.settings
     spool = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by whoever answers
@@ -153,9 +156,7 @@ def row_answer(
 @router.post(
     "/v1/batches",
     summary="Send a batch to be worked off in the background",
-    **described(
-        "sendBatch", takes=BatchRowBody, media=NDJSON, status=202, refuses=[*BATCH, "idempotency.conflict"]
-    ),
+    **described("sendBatch", takes=BatchRowBody, media=NDJSON, status=202, refuses=[*BATCH, "idempotency.conflict"]),
 )
 async def send(
     request: Request,
@@ -165,7 +166,7 @@ async def send(
     rule: Rule = "strict",
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
 ) -> Response:
-    """Take in the whole batch and answer with where to ask about it. It is worked off whatever happens to this process."""
+    """Take in the whole batch and say where to ask about it; it is worked off whatever happens to this process."""
     _take_ndjson(request)
     settings: Settings = request.app.state.settings
 
@@ -183,9 +184,7 @@ def _status(region: Region, status: dict[str, Any]) -> dict[str, Any]:
     return {**status, "results": f"{region.base_url}/v1/batches/{status['id']}/results"}
 
 
-@router.get(
-    "/v1/batches/{batch}", summary="How far a batch is", **described("getBatch", refuses=["batch.unknown"])
-)
+@router.get("/v1/batches/{batch}", summary="How far a batch is", **described("getBatch", refuses=["batch.unknown"]))
 async def get(region: RegionNow, actor: Issuer, batch: PathId) -> Response:
     """Return counts of rows sent, done and refused."""
     return answer(_status(region, await region.database.read(lambda tx: batches.status(tx, actor, batch))))

@@ -11,7 +11,7 @@ ThingId = Annotated[str, Field(pattern=_ID, description="22 characters, as the l
 PathId = Annotated[str, Path(pattern=_ID, description="22 characters, as the ledger gave it.")]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
 Line = Annotated[str, Field(min_length=1, max_length=200)]
-TypeCode = Annotated[str, Field(pattern=r"^[0-9A-Z]{21}$", description="Licence type code, 21 characters (GB/T 36904).")]
+TypeCode = Annotated[str, Field(pattern=r"^[0-9A-Z]{21}$", description="Licence type code (GB/T 36904).")]
 CreditCode = Annotated[str, Field(pattern=r"^[0-9A-Z]{18}$", description="Unified social credit code (GB 32100).")]
 Area = Annotated[str, Field(pattern=r"^[0-9]{6}$", description="Region code (GB/T 2260).")]
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="Calendar date in +08:00.")]

@@ -42,10 +42,12 @@ class ScanBody(Body):
     "/v1/codes",
     summary="Prepare a dynamic code",
     **described(
-        "prepareCode", takes=CodeBody, status=201,
+        "prepareCode",
+        takes=CodeBody,
+        status=201,
         refuses=["request.", "code.nothing_chosen", "code.lifetime", "licence.unknown"],
     ),
-)  # fmt: skip
+)
 async def prepare(region: RegionNow, holder: Holder, body: Posted) -> Response:
     """Return handle and key, from which the phone mints a fresh code every 30 seconds without calling again.
 
@@ -70,18 +72,28 @@ async def withdraw(region: RegionNow, holder: Holder, code: PathId) -> Response:
     "/v1/scans",
     summary="Scan a code at a window",
     **described(
-        "scanCode", takes=ScanBody,
+        "scanCode",
+        takes=ScanBody,
         refuses=[
-            "request.", "code.malformed", "code.unknown", "code.ended", "code.withdrawn", "code.clock", "code.replayed",
-            "matter.unknown", "scan.out_of_scope", "credit.policy_unknown", "subject.unknown",
+            "request.",
+            "code.malformed",
+            "code.unknown",
+            "code.ended",
+            "code.withdrawn",
+            "code.clock",
+            "code.replayed",
+            "matter.unknown",
+            "scan.out_of_scope",
+            "credit.policy_unknown",
+            "subject.unknown",
         ],
     ),
-)  # fmt: skip
+)
 async def scan(request: Request, region: RegionNow, actor: Window, language: Tongue, body: Posted) -> Response:
     """Return the verdict and exactly the fields the matter needs; the look is recorded before anything is shown.
 
-    `verdict` repeats the one that decides the outcome. A dynamic code can be redeemed once, so a repeated scan is refused
-    as `code.replayed` whatever its idempotency key.
+    `verdict` repeats the one that decides the outcome. A dynamic code can be redeemed once, so a repeated scan is
+    refused as `code.replayed` whatever its idempotency key.
     """
     verifier: OnlineVerifier = request.app.state.verifier
     seen: dict[str, Any] = await scans.scan(region, verifier, actor, body, language=language)

@@ -1,11 +1,10 @@
 """From settings to a running region: the only places that open the key store of a service."""
 
+from api.settings import Settings
+from keys.file_store import FileKeyStore
 from ledger.clock import Clock
 from ledger.config import RegionConfig
 from ledger.region import Region
-from keys.file_store import FileKeyStore
-
-from api.settings import Settings
 
 
 def region_config(settings: Settings) -> RegionConfig:

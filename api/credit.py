@@ -100,10 +100,12 @@ async def _named(region: Region, body: AnyBody) -> AnyBody:
     "/v1/credit/checks",
     summary="Check a subject's credit",
     **described(
-        "checkCredit", takes=CheckBody, status=201,
+        "checkCredit",
+        takes=CheckBody,
+        status=201,
         refuses=["request.", "subject.unknown", "matter.unknown", "credit.policy_unknown", "answer.erased", "stale"],
     ),
-)  # fmt: skip
+)
 async def check(region: RegionNow, actor: Checker, once: OnceOnly, body: Posted) -> Response:
     """Answer yes, no or with conditions, never with the records; the check itself is recorded and can be a basis."""
     named = await _named(region, body)
@@ -114,10 +116,12 @@ async def check(region: RegionNow, actor: Checker, once: OnceOnly, body: Posted)
     "/v1/credit/records",
     summary="Write a credit record",
     **described(
-        "recordCredit", takes=RecordBody, status=201,
+        "recordCredit",
+        takes=RecordBody,
+        status=201,
         refuses=["request.", "subject.unknown", "credit.", "decision.dates", "answer.erased", "stale"],
     ),
-)  # fmt: skip
+)
 async def record(region: RegionNow, actor: Supervisor, once: OnceOnly, body: Posted) -> Response:
     """Write a record on a decision, under the rule in force on its day."""
     named = await _named(region, body)
@@ -127,24 +131,26 @@ async def record(region: RegionNow, actor: Supervisor, once: OnceOnly, body: Pos
 @router.post(
     "/v1/credit/files",
     summary="A subject's credit file, for its supervisor",
-    **described("readCreditFile", takes=FileBody, refuses=["request.", "purpose.missing", "subject.unknown"]),
+    **described(
+        "readCreditFile",
+        takes=FileBody,
+        status=201,
+        refuses=["request.", "subject.unknown", "matter.unknown", "credit.policy_unknown"],
+    ),
 )
-async def file(region: RegionNow, actor: Supervisor, body: Posted) -> Response:
-    """Return the records that departments may act on today. The subject stands in the body, never in the address."""
-    members = RequestMembers(await _named(region, body))
-    if not members.has("purpose"):
-        raise Refusal(Code.PURPOSE_MISSING, "/purpose")
-    members.text("purpose", 500)
-    subject = members.id("subject")
-    members.done()
-    today = day_of(region.clock.now())
+async def file(region: RegionNow, actor: Supervisor, once: OnceOnly, body: Posted) -> Response:
+    """Return the records that departments may act on today; the look is recorded as a credit check with its purpose.
+
+    The subject stands in the body, never in the address.
+    """
+    named = await _named(region, body)
+    checked = await credit_checks.check(region, actor, named, idempotency=once.by(actor, region))
+    subject, today = named["subject"], day_of(region.clock.now())
     records = await region.database.read(lambda tx: credit.records_in_use(tx, subject, today, public=False))
-    return answer({"subject": subject, "records": records})
+    return answer({"subject": subject, "check": checked, "records": records}, 201)
 
 
-@router.get(
-    "/v1/holder/credit", summary="The caller's own credit file", **described("getOwnCreditFile")
-)
+@router.get("/v1/holder/credit", summary="The caller's own credit file", **described("getOwnCreditFile"))
 async def own_file(region: RegionNow, holder: Holder) -> Response:
     """Return everything that is recorded of the holder, and what each record counts for today."""
     today = day_of(region.clock.now())

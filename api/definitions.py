@@ -155,17 +155,18 @@ async def register_type(region: RegionNow, actor: Operator, once: OnceOnly, body
     "/v1/types/{code}/{major}/instruction",
     summary="Give a standing instruction",
     **described(
-        "instructType", takes=InstructionBody, optional_body=True, status=201,
+        "instructType",
+        takes=InstructionBody,
+        optional_body=True,
+        status=201,
         refuses=["request.", "type.", "grant.exceeded", "department.closed", "department.unknown", "stale"],
     ),
-)  # fmt: skip
+)
 async def instruct(
     region: RegionNow, actor: Instructor, once: OnceOnly, code: Type, major: Major, body: MaybePosted
 ) -> Response:
     """Say, for the caller's department, what fraud does to its licences of a type (protocol rule 22a)."""
-    made = await once.run(
-        region, actor, lambda key: types.instruct(region, actor, code, major, body, idempotency=key)
-    )
+    made = await once.run(region, actor, lambda key: types.instruct(region, actor, code, major, body, idempotency=key))
     return answer(made, 201)
 
 
@@ -202,10 +203,12 @@ async def list_matters(region: RegionNow, _: Account, department: OfDepartment =
     "/v1/matters",
     summary="Register the next version of a matter",
     **described(
-        "registerMatter", takes=MatterBody, status=201,
+        "registerMatter",
+        takes=MatterBody,
+        status=201,
         refuses=["request.", "matter.", "type.", "field.unknown", "department.", "stale"],
     ),
-)  # fmt: skip
+)
 async def register_matter(region: RegionNow, actor: Operator, once: OnceOnly, body: Posted) -> Response:
     """Register a matter: what it needs, its credit policy, its results."""
     made = await once.run(region, actor, lambda key: matters.register(region, actor, body, idempotency=key))

@@ -1,7 +1,7 @@
 """`POST /pages/read-frame`: reads the code in one picture of a camera, for browsers that cannot do so themselves.
 
-The picture is neither kept nor logged. Only what a browser sends is taken: JPEG or PNG, bounded in bytes and pixels before
-anything is decoded.
+The picture is neither kept nor logged. Only what a browser sends is taken: JPEG or PNG, bounded in bytes and pixels
+before anything is decoded.
 """
 
 import asyncio
@@ -64,5 +64,5 @@ def text_in(data: bytes, kind: str) -> str | None:
             grey = picture.convert("L")
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise Refusal(Code.PICTURE_UNREADABLE) from None
-    found = zxingcpp.read_barcode(grey, formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcode(grey, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode))
     return found.text if found is not None and found.text else None

@@ -85,7 +85,8 @@ class DecisionBody(Body):
     articles: Annotated[list[Line], Field(max_length=50)] | None = None
     document_no: Line
     preview: Annotated[
-        str | None, Field(min_length=43, max_length=43, description="The digest of the preview; a dismissal needs none.")
+        str | None,
+        Field(min_length=43, max_length=43, description="The digest of the preview; a dismissal needs none."),
     ] = None
     decided_at: Day | None = None
     served_at: Day | None = None
@@ -114,10 +115,12 @@ class ReviewBody(Body):
     "/v1/fraud-flags",
     summary="Flag a submission, material or licence as forged",
     **described(
-        "openFraudCase", takes=FlagBody, status=201,
+        "openFraudCase",
+        takes=FlagBody,
+        status=201,
         refuses=["request.", "flag.target_unknown", "flag.too_many_targets", "answer.erased", "stale"],
     ),
-)  # fmt: skip
+)
 async def flag(region: RegionNow, actor: Supervisor, once: OnceOnly, body: Posted) -> Response:
     """Open a case. No verdict changes by it."""
     return answer(await fraud.flag(region, actor, body, idempotency=once.by(actor, region)), 201)
@@ -136,7 +139,9 @@ async def case(region: RegionNow, actor: Supervisor, flag_id: PathId) -> Respons
 @router.post(
     "/v1/fraud-flags/{flag_id}/freezes",
     summary="Freeze named targets for a while",
-    **described("freezeTargets", takes=FreezeBody, status=201, refuses=[*FLAG, "flag.decided", "freeze.", "flag.target_unknown"]),
+    **described(
+        "freezeTargets", takes=FreezeBody, status=201, refuses=[*FLAG, "flag.decided", "freeze.", "flag.target_unknown"]
+    ),
 )
 async def freeze(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Suspend the named targets until a day; it lapses by itself."""
@@ -167,13 +172,22 @@ async def statement(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_i
     "/v1/fraud-flags/{flag_id}/decision",
     summary="Decide the case",
     **described(
-        "decideFraudCase", takes=DecisionBody, status=201,
+        "decideFraudCase",
+        takes=DecisionBody,
+        status=201,
         refuses=[
-            *FLAG, "flag.decided", "flag.not_notified", "flag.response_open", "decision.", "preview.changed",
-            "spared.unknown", "subject.unknown", "credit.",
+            *FLAG,
+            "flag.decided",
+            "flag.not_notified",
+            "flag.response_open",
+            "decision.",
+            "preview.changed",
+            "spared.unknown",
+            "subject.unknown",
+            "credit.",
         ],
     ),
-)  # fmt: skip
+)
 async def decision(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Uphold or dismiss, as a second officer, on the very preview whose digest is given."""
     return answer(await decisions.decide(region, actor, flag_id, body, idempotency=once.by(actor, region)), 201)
@@ -182,7 +196,12 @@ async def decision(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id
 @router.post(
     "/v1/fraud-flags/{flag_id}/reversal",
     summary="Reverse an upheld decision",
-    **described("reverseFraudDecision", takes=ReversalBody, status=201, refuses=[*FLAG, "flag.undecided", "flag.not_upheld", "flag.reversed", "decision.dates"]),
+    **described(
+        "reverseFraudDecision",
+        takes=ReversalBody,
+        status=201,
+        refuses=[*FLAG, "flag.undecided", "flag.not_upheld", "flag.reversed", "decision.dates"],
+    ),
 )
 async def reverse(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id: PathId, body: Posted) -> Response:
     """Close the decision's cause; what no other open cause holds comes back."""
@@ -208,10 +227,12 @@ async def open_reviews(
     "/v1/reviews/{review}/outcome",
     summary="Close a review case",
     **described(
-        "concludeReview", takes=ReviewBody, status=201,
+        "concludeReview",
+        takes=ReviewBody,
+        status=201,
         refuses=["request.", "review.unknown", "review.closed", "answer.erased", "stale"],
     ),
-)  # fmt: skip
+)
 async def conclude(
     region: RegionNow,
     actor: Supervisor,

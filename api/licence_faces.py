@@ -39,9 +39,8 @@ def _rows(definition: TypeDefinition, licence: UnverifiedLicence) -> tuple[Row, 
     if "object" in claims:
         rows.append(Row(OBJECT, str(claims["object"])))
     values = claims["fields"]
-    for field in definition.fields:
-        if field.printed and field.name in values:
-            rows.append(Row(field.label["zh"], _printed(field, values[field.name])))
+    printed = [field for field in definition.fields if field.printed and field.name in values]
+    rows += [Row(field.label["zh"], _printed(field, values[field.name])) for field in printed]
     until = "长期" if licence.valid_until is None else chinese_day(licence.valid_until)
     rows.append(Row(VALIDITY, f"{chinese_day(licence.valid_from)}至{until}"))
     return tuple(rows)

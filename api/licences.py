@@ -1,7 +1,7 @@
 """Licences: issue, read, search, act on them, issue their next version; their receipt, bundle, code and printed face.
 
-Issuing is the path that has to be quick: the body goes to the ledger as it was read, and what the ledger answers goes out
-as it is.
+Issuing is the path that has to be quick: the body goes to the ledger as it was read, and what the ledger answers goes
+out as it is.
 """
 
 import asyncio
@@ -38,10 +38,24 @@ Doer = Annotated[Actor, Depends(allowed("issue", "supervise"))]
 WAIT_S = 10
 """Longest wait for a receipt: the licence is issued by then, and its receipt can be fetched."""
 REFUSED_ISSUING = (
-    "request.", "field.", "holder.", "object.", "number.", "validity.", "area.", "basis.", "type.unknown",
-    "grant.exceeded", "department.closed", "department.unknown", "key.", "submission.unknown", "subject.banned",
-    "answer.erased", "entry.too_large",
-)  # fmt: skip
+    "request.",
+    "field.",
+    "holder.",
+    "object.",
+    "number.",
+    "validity.",
+    "area.",
+    "basis.",
+    "type.unknown",
+    "grant.exceeded",
+    "department.closed",
+    "department.unknown",
+    "key.",
+    "submission.unknown",
+    "subject.banned",
+    "answer.erased",
+    "entry.too_large",
+)
 READING = ("licence.unknown", "grant.exceeded")
 
 
@@ -50,7 +64,7 @@ class HolderBody(Body):
 
     kind: Literal["person", "organisation"]
     name: Line
-    id_type: Annotated[str, Field(pattern=r"^[0-9]{3}$", description="GB/T 36903 annex A: 001 USCC, 111 citizen, 411 …")]
+    id_type: Annotated[str, Field(pattern=r"^[0-9]{3}$", description="GB/T 36903 annex A, as 001, 111")]
     id: Annotated[str, Field(min_length=1, max_length=64)]
     role: Line | None = None
     share: Line | None = None
@@ -135,10 +149,20 @@ class SearchBody(Body):
 
     holder: SearchHolder | None = None
     type: TypeCode | None = None
-    status: Literal[
-        "valid", "not_yet_valid", "suspended", "annulled", "penalty_revoked", "withdrawn", "cancelled",
-        "transferred_out", "expired",
-    ] | None = None  # fmt: skip
+    status: (
+        Literal[
+            "valid",
+            "not_yet_valid",
+            "suspended",
+            "annulled",
+            "penalty_revoked",
+            "withdrawn",
+            "cancelled",
+            "transferred_out",
+            "expired",
+        ]
+        | None
+    ) = None
     matter: Annotated[str, Field(max_length=64)] | None = None
     purpose: Line
     cursor: Annotated[str, Field(max_length=200)] | None = None
@@ -177,18 +201,17 @@ async def _issued(region: Region, issued: Issued, wait: bool) -> Response:
     "/v1/licences/search",
     summary="Find licences",
     **described(
-        "searchLicences", takes=SearchBody,
+        "searchLicences",
+        takes=SearchBody,
         refuses=["request.", "purpose.missing", "cursor.invalid", "matter.unknown", "licence.unknown"],
     ),
-)  # fmt: skip
+)
 async def search(region: RegionNow, actor: Reader, body: Posted) -> Response:
     """Find licences by holder, type and status, newest first. The look is written down before anything is shown."""
     return answer(await licences.search(region, actor, body))
 
 
-@router.get(
-    "/v1/licences/{licence}", summary="A licence as it stands", **described("getLicence", refuses=READING)
-)
+@router.get("/v1/licences/{licence}", summary="A licence as it stands", **described("getLicence", refuses=READING))
 async def get(region: RegionNow, actor: Reader, licence: PathId) -> Response:
     """Return state, document and code of a licence of the caller's department, or one it may read."""
     return answer(await licences.get(region, actor, licence))
@@ -349,9 +372,7 @@ async def act(region: RegionNow, actor: Doer, once: OnceOnly, licence: PathId, b
 @router.post(
     "/v1/licences/{licence}/versions",
     summary="Issue the next version",
-    **described(
-        "issueVersion", takes=VersionBody, refuses=[*REFUSED_ISSUING, *CHANGING, "version.limit"], status=201
-    ),
+    **described("issueVersion", takes=VersionBody, refuses=[*REFUSED_ISSUING, *CHANGING, "version.limit"], status=201),
 )
 async def new_version(
     region: RegionNow,

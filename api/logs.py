@@ -1,11 +1,12 @@
 """Structured log lines: one JSON object a line on standard error, without personal data.
 
-A line names the route's pattern, never the address as called, the refusal's code, never its facts, and the client, never
-the officer or the holder. Whatever else is passed is dropped, so a careless call cannot leak.
+A line names the route's pattern, never the address as called, the refusal's code, never its facts, and the client,
+never the officer or the holder. Whatever else is passed is dropped, so a careless call cannot leak.
 """
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
@@ -41,11 +42,11 @@ ALLOWED = frozenset(
 """Names a line may have; a test logs every other kind of thing and looks for it."""
 
 
-def _only_allowed(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+def _only_allowed(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {name: value for name, value in line.items() if name in ALLOWED}
 
 
-def _error_class(_: Any, __: str, line: dict[str, Any]) -> dict[str, Any]:
+def _error_class(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Name an exception and the place it came from; its text may quote what somebody sent."""
     error = line.pop("exc_info", None)
     if isinstance(error, BaseException):

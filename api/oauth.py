@@ -40,13 +40,23 @@ class TokenAnswer(BaseModel):
     response_model=TokenAnswer,
     summary="Get an access token",
     **described(
-        "getToken", media="application/x-www-form-urlencoded",
+        "getToken",
+        media="application/x-www-form-urlencoded",
         refuses=[
-            "assertion.", "client.unknown", "client.disabled", "grant_type.unsupported", "scope.", "subject.unknown",
-            "token.malformed", "token.expired", "body.invalid", "body.too_large", "storage.full",
+            "assertion.",
+            "client.unknown",
+            "client.disabled",
+            "grant_type.unsupported",
+            "scope.",
+            "subject.unknown",
+            "token.malformed",
+            "token.expired",
+            "body.invalid",
+            "body.too_large",
+            "storage.full",
         ],
     ),
-)  # fmt: skip
+)
 async def token(
     request: Request,
     region: RegionNow,

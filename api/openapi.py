@@ -101,7 +101,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     examples = _examples()
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
-            for method in route.methods:
+            for method in route.methods or ():
                 operation = described["paths"][route.path_format][method.lower()]
                 _complete(operation, route, method, OPERATIONS[operation["operationId"]], examples)
     return described
@@ -171,7 +171,11 @@ def _name_parameters(operation: dict[str, Any], key_required: bool) -> None:
     parameters = [each for each in operation.get("parameters", ()) if each["name"].lower() != "authorization"]
     for each in parameters:
         if each["name"] == "idempotency-key":
-            each |= {"name": "Idempotency-Key", "required": key_required, "schema": {"type": "string", "maxLength": 128}}
+            each |= {
+                "name": "Idempotency-Key",
+                "required": key_required,
+                "schema": {"type": "string", "maxLength": 128},
+            }
             each["description"] = "The same key and body again get the same answer; one key for each operation."
         if each["name"] == "elicence-operator":
             each |= {"name": "Elicence-Operator", "schema": {"type": "string", "maxLength": 576}}
@@ -246,7 +250,7 @@ def main(place: str) -> None:
     from api.app import create_app
     from api.settings import Settings
 
-    Path(place).write_text(text(create_app(Settings(_env_file=None))), "utf-8")
+    Path(place).write_text(text(create_app(Settings.model_construct())), "utf-8")
 
 
 if __name__ == "__main__":

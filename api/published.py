@@ -61,7 +61,10 @@ def _takes_gzip(request: Request) -> bool:
 
 
 @router.get(
-    "/log/checkpoint", response_class=Response, summary="The newest checkpoint", **described("getCheckpoint", gives=NOTE)
+    "/log/checkpoint",
+    response_class=Response,
+    summary="The newest checkpoint",
+    **described("getCheckpoint", gives=NOTE),
 )
 async def checkpoint(request: Request, region: RegionNow) -> Response:
     """Return the newest checkpoint as a signed note (C2SP tlog-checkpoint)."""

@@ -1,4 +1,4 @@
-"""Electronic seals (电子印章) as facts of the ledger: filed, suspended, resumed, retired. Sealing documents comes later."""
+"""Electronic seals (电子印章) as facts of the ledger: filed, suspended, resumed, retired."""
 
 from typing import Annotated, Literal
 
@@ -43,7 +43,10 @@ class SealActBody(Body):
     "/v1/seals",
     summary="File a seal",
     **described(
-        "registerSeal", takes=SealBody, refuses=["request.", "seal.exists", "seal.invalid", "grant.exceeded"], status=201
+        "registerSeal",
+        takes=SealBody,
+        refuses=["request.", "seal.exists", "seal.invalid", "grant.exceeded"],
+        status=201,
     ),
 )
 async def register(region: RegionNow, actor: Issuer, once: OnceOnly, body: Posted) -> Response:
@@ -61,10 +64,12 @@ async def get(region: RegionNow, _: Reader, seal: PathId) -> Response:
     "/v1/seals/{seal}/acts",
     summary="Suspend, resume or retire a seal",
     **described(
-        "actOnSeal", takes=SealActBody, status=201,
+        "actOnSeal",
+        takes=SealActBody,
+        status=201,
         refuses=["request.", "seal.unknown", "seal.state", "grant.exceeded", "stale"],
     ),
-)  # fmt: skip
+)
 async def act(region: RegionNow, actor: Issuer, once: OnceOnly, seal: PathId, body: Posted) -> Response:
     """Act on a seal; a retired one stays retired."""
     return answer(await seals.act(region, actor, seal, body, idempotency=once.by(actor, region)), 201)

@@ -53,15 +53,23 @@ class SubmissionDecisionBody(Body):
     "/v1/submissions",
     summary="Take in a submission",
     **described(
-        "openSubmission", takes=SubmissionBody, status=201,
-        refuses=["request.", "holder.", "submission.invalid", "department.", "matter.unknown", "licence.unknown", "stale"],
+        "openSubmission",
+        takes=SubmissionBody,
+        status=201,
+        refuses=[
+            "request.",
+            "holder.",
+            "submission.invalid",
+            "department.",
+            "matter.unknown",
+            "licence.unknown",
+            "stale",
+        ],
     ),
-)  # fmt: skip
+)
 async def open_submission(region: RegionNow, actor: Desk, once: OnceOnly, body: Posted) -> Response:
     """Take in a submission; licences can rest on it and on its materials from then on."""
-    return answer(
-        await submissions.open_submission(region, actor, body, idempotency=once.by(actor, region)), 201
-    )
+    return answer(await submissions.open_submission(region, actor, body, idempotency=once.by(actor, region)), 201)
 
 
 @router.get(
@@ -78,12 +86,12 @@ async def get(region: RegionNow, actor: Reader, submission: PathId) -> Response:
     "/v1/submissions/{submission}/decision",
     summary="Close a submission",
     **described(
-        "decideSubmission", takes=SubmissionDecisionBody, status=201,
+        "decideSubmission",
+        takes=SubmissionDecisionBody,
+        status=201,
         refuses=["request.", "submission.", "licence.unknown", "stale"],
     ),
-)  # fmt: skip
+)
 async def decide(region: RegionNow, actor: Desk, once: OnceOnly, submission: PathId, body: Posted) -> Response:
     """Close a submission and link what was granted on it."""
-    return answer(
-        await submissions.decide(region, actor, submission, body, idempotency=once.by(actor, region)), 201
-    )
+    return answer(await submissions.decide(region, actor, submission, body, idempotency=once.by(actor, region)), 201)

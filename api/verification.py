@@ -28,7 +28,9 @@ class VerifyBody(Body):
 
 
 @router.post(
-    "/v1/verify", summary="Check a licence, bundle or code", **described("verify", takes=VerifyBody, refuses=["request."])
+    "/v1/verify",
+    summary="Check a licence, bundle or code",
+    **described("verify", takes=VerifyBody, refuses=["request."]),
 )
 async def verify(request: Request, language: Tongue, body: Posted) -> Response:
     """Return the verdict as of now. Nothing of what is presented is kept."""

@@ -80,9 +80,7 @@ def passes(outcome: Issued | Refusal) -> bool:
     return isinstance(outcome, Refusal) and outcome.code in PASSING
 
 
-async def _once(
-    region: Region, actor: Actor, kind: str, rule: str, rows: Sequence[BatchRow]
-) -> list[Issued | Refusal]:
+async def _once(region: Region, actor: Actor, kind: str, rule: str, rows: Sequence[BatchRow]) -> list[Issued | Refusal]:
     outcomes: dict[int, Issued | Refusal] = {}
     issues: list[IssueRequest] = []
     imports: list[ImportRequest] = []

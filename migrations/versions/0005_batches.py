@@ -31,9 +31,7 @@ def upgrade() -> None:
             nullable=True,
             comment="keyed hash of client and idempotency key, if there was one",
         ),
-        sa.Column(
-            "mac", sa.LargeBinary(length=32), nullable=False, comment="keyed hash of everything that was sent"
-        ),
+        sa.Column("mac", sa.LargeBinary(length=32), nullable=False, comment="keyed hash of everything that was sent"),
         sa.Column("client", sa.String(length=64), nullable=False),
         sa.Column("department", sa.String(length=18), nullable=False),
         sa.Column("officer", sa.Text(), nullable=True, comment="who sent it"),
@@ -46,9 +44,7 @@ def upgrade() -> None:
         sa.Column("refused", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False, comment="Unix seconds"),
         sa.Column("finished_at", sa.BigInteger(), nullable=True, comment="Unix seconds"),
-        sa.Column(
-            "holder", sa.String(length=22), nullable=False, comment="process that works on it; empty for nobody"
-        ),
+        sa.Column("holder", sa.String(length=22), nullable=False, comment="process that works on it; empty for nobody"),
         sa.Column("lease_until", sa.BigInteger(), nullable=False, comment="Unix seconds"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batches")),
         sa.UniqueConstraint("slot", name=op.f("uq_batches_slot")),

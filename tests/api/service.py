@@ -1,4 +1,4 @@
-"""A served region for tests: the real application on a real region, called through ASGI, with clients that sign for tokens."""
+"""A served region for tests: the real application on a real region, called through ASGI by clients with keys."""
 
 import secrets
 import time
@@ -32,7 +32,11 @@ class Caller:
         """Sign a client assertion; `changes` replace claims, `None` leaves one out."""
         now = int(time.time())
         claims = {
-            "iss": self.client, "sub": self.client, "aud": BASE_URL, "iat": now, "exp": now + 60,
+            "iss": self.client,
+            "sub": self.client,
+            "aud": BASE_URL,
+            "iat": now,
+            "exp": now + 60,
             "jti": secrets.token_urlsafe(12),
         }
         claims = {name: value for name, value in (claims | changes).items() if value is not None}
@@ -48,7 +52,13 @@ class Caller:
         return await self._http.post("/oauth/token", data=form | more)
 
     async def call(
-        self, method: str, path: str, json: Any = None, *, key: str | None = None, headers: dict[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
         **more: Any,
     ) -> httpx.Response:
         """Make an authorised call; a state-changing one gets a fresh idempotency key unless `key` is given."""

@@ -10,8 +10,14 @@ from api import faces, qr_codes
 
 CODE = "HTTPS://REGION.EXAMPLE/V#" + "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" * 8
 FACE = faces.Face(
-    title="食品经营许可证", title_en="Food Business Licence", number="JY1", identifier="1.2.156.3005.2.X", issuer="示例局",
-    issued_on="2026年11月21日", rows=(faces.Row("经营者名称", '#panic("x") *b* $1/0$ \\'),), code=CODE,
+    title="食品经营许可证",
+    title_en="Food Business Licence",
+    number="JY1",
+    identifier="1.2.156.3005.2.X",
+    issuer="示例局",
+    issued_on="2026年11月21日",
+    rows=(faces.Row("经营者名称", '#panic("x") *b* $1/0$ \\'),),
+    code=CODE,
 )
 
 

@@ -26,15 +26,22 @@ def test_a_row_is_complete(code: str) -> None:
 def test_no_two_codes_say_the_same_sentence() -> None:
     """A clerk who reads the sentence to somebody on the phone names one cause."""
     for language in ("zh", "en"):
-        titles = [row.title[language] for row in problems.table().values()]  # type: ignore[index]
+        titles = [row.title[language] for row in problems.table().values()]
         assert len(titles) == len(set(titles)), sorted(title for title in titles if titles.count(title) > 1)
 
 
 @pytest.mark.parametrize(
     ("header", "language"),
     [
-        (None, "zh"), ("", "zh"), ("*", "zh"), ("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en", "en"),
-        ("en-GB,en;q=0.9,zh;q=0.5", "en"), ("en;q=0.5,zh-TW", "zh"), ("fr,en;q=0.3", "en"), ("en;q=x", "zh"),
+        (None, "zh"),
+        ("", "zh"),
+        ("*", "zh"),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("en", "en"),
+        ("en-GB,en;q=0.9,zh;q=0.5", "en"),
+        ("en;q=0.5,zh-TW", "zh"),
+        ("fr,en;q=0.3", "en"),
+        ("en;q=x", "zh"),
     ],
 )
 def test_the_callers_language_is_used(header: str | None, language: str) -> None:
