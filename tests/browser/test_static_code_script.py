@@ -86,8 +86,8 @@ def tampered(chance: random.Random) -> list[bytes]:
     cose = random_code(chance)
     changed = []
     for place in range(len(cose)):
-        for mask in (0x01, 0x80, chance.randrange(1, 256)):
-            changed.append(cose[:place] + bytes((cose[place] ^ mask,)) + cose[place + 1 :])
+        masks = (0x01, 0x80, chance.randrange(1, 256))
+        changed += [cose[:place] + bytes((cose[place] ^ mask,)) + cose[place + 1 :] for mask in masks]
     changed += [cose[:length] for length in range(0, len(cose), 7)]
     changed += [cose + b"\x00", cose[1:], bytes(200), b"", cose[:17] + cose[18:]]
     return changed
