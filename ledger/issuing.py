@@ -275,13 +275,17 @@ def _proposal(
     definition = checked.type.definition
     free = NumberFree(definition.code, issuer.department.id, document.serial)
     conditions: list[Condition] = [free]
-    conditions += [BasisSound(each.kind, each.id) for each in request.rests_on if each.kind != "foreign"]
+    bases = [(each.kind, each.id) for each in request.rests_on if each.kind != "foreign"]
+    if request.submission is not None:
+        # A result rests on its submission, whether or not the request says so.
+        bases.append(("submission", request.submission))
+    conditions += [BasisSound(kind, id_) for kind, id_ in bases]
     conditions += [NotBanned(each.subject, definition.code, today) for each in document.holders]
     found, touches = subject_conditions(document.holders, known)
     return Proposal(
         drafts=[signed.draft],
         touches=frozenset({free.lock, *touches}),
-        reads=frozenset(each.id for each in request.rests_on),
+        reads=frozenset(id_ for _, id_ in bases),
         conditions=(*conditions, *found),
         idempotency=request.idempotency,
         catalogue=catalogue.idx,

@@ -25,6 +25,7 @@ from ledger.events import Event, SubjectPart, projector
 from ledger.ids import new_id
 from ledger.issue_requests import parse_holders
 from ledger.issuing import holder_values, subject_conditions
+from ledger.lineage import BasisSound
 from ledger.proposals import IdempotencyKey, retrying
 from ledger.recording import acted, count_of, record
 from ledger.request_members import RequestMembers
@@ -192,7 +193,11 @@ async def _decide(
         facts["document_no"] = document_no
     event = Unsigned("sealed", actor.department, "submission.decided", id_, n, row["secret"], facts)
     answer = {"id": id_, "state": outcome, "results": list(results)}
-    return await record(region, [event], answer, idempotency=idempotency, conditions=[], reads=results, touches=[id_])
+    # A licence linked to what has been found forged would stand on it without having fallen with it.
+    sound = [BasisSound("submission", id_)] if results else []
+    return await record(
+        region, [event], answer, idempotency=idempotency, conditions=sound, reads=results, touches=[id_]
+    )
 
 
 def load(tx: Reading, id_: str) -> dict[str, Any]:
