@@ -111,7 +111,6 @@ class Code(StrEnum):
     # credit
     CREDIT_RULE_UNKNOWN = "credit.rule_unknown"
     CREDIT_POLICY_UNKNOWN = "credit.policy_unknown"
-    CREDIT_RECORD_UNKNOWN = "credit.record_unknown"
     CREDIT_LIST_ENTRY_MISSING = "credit.list_entry_missing"
     SUBJECT_BANNED = "subject.banned"
 
