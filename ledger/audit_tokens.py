@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from keys.certificates import fingerprint
 from keys.errors import BadSignature
 from keys.public_key import PublicKey
+from ledger.audit_files import Arrivals
 from ledger.audit_report import Artefact, Report
 from ledger.database import Reading
 from ledger.public_files import PublicFiles
@@ -79,58 +80,67 @@ class StatusAudit:
             self._report.add(Artefact.STATUS_LIST, _where(row), fault)
 
 
-def check_status_files(tx: Reading, files: PublicFiles, report: Report) -> None:
-    """Compare the served status lists and the aggregation document with the newest stored tokens."""
+def check_status_files(tx: Reading, served: Mapping[str, bytes], arrivals: Arrivals, report: Report) -> None:
+    """Compare the served status lists and the aggregation document with the stored tokens."""
     newest = select(func.max(status_tokens.c.seq)).group_by(status_tokens.c.list_num)
     uris = lists_in_use(tx)
     for row in tx.execute(select(status_tokens).where(status_tokens.c.seq.in_(newest))):
-        served = files.read(path_of(row.list_num))
+        path = path_of(row.list_num)
         report.count("status list files")
-        if served is None:
-            report.add(Artefact.STATUS_LIST, path_of(row.list_num), "the file is missing")
-        elif sha256(served).digest() != bytes(row.digest) and not _was_published(tx, row.list_num, served):
-            report.add(Artefact.STATUS_LIST, path_of(row.list_num), "the file is no token that was published")
-    served = files.read(AGGREGATION)
-    if served is not None and not _is_aggregation(served, set(uris.values())):
+        if path not in served:
+            if arrivals.wait(path):
+                continue
+            report.add(Artefact.STATUS_LIST, path, "the file is missing")
+        elif sha256(served[path]).digest() != bytes(row.digest) and not _was_published(tx, row.list_num, served[path]):
+            report.add(Artefact.STATUS_LIST, path, "the file is no token that was published")
+    if AGGREGATION in served and not _is_aggregation(served[AGGREGATION], set(uris.values())):
         report.add(Artefact.STATUS_LIST, AGGREGATION, "it does not name the lists in use")
 
 
-def check_trust_lists(tx: Reading, files: PublicFiles, root: bytes, report: Report) -> None:
+def check_trust_lists(
+    tx: Reading,
+    files: PublicFiles,
+    served: Mapping[str, bytes],
+    arrivals: Arrivals,
+    root: bytes,
+    report: Report,
+) -> None:
     """Check the signature and the chain of every trust list, and compare the files with what was logged."""
     pinned, prev = fingerprint(root), None
     published = read_publication(tx).size
-    ordered = select(trust_lists).order_by(trust_lists.c.seq)
-    latest: bytes | None = None
-    for seq, row in enumerate(tx.execute(ordered.execution_options(yield_per=10)), 1):
-        where = f"trust list {row.seq}"
+    latest = served.get(LATEST)
+    logged = latest is None
+    ordered = select(trust_lists).order_by(trust_lists.c.seq).execution_options(yield_per=10)
+    for seq, row in enumerate(tx.execute(ordered), 1):
         report.count("trust lists")
         text = row.list.encode("utf-8")
-        if row.seq != seq or sha256(text).digest() != bytes(row.digest):
-            report.add(Artefact.TRUST_LIST, where, "the stored list is not the one that was logged")
-        try:
-            at = datetime.fromtimestamp(0, UTC)
-            opened = open_trust_list(row.list, root_fingerprint=pinned, at=at)
-            if opened.document.seq != row.seq or opened.document.prev != prev:
-                report.add(Artefact.TRUST_LIST, where, "it does not follow the list before it")
-        except VerificationError as error:
-            report.add(Artefact.TRUST_LIST, where, error.detail or str(error.reason))
+        fault = _list_fault(row, seq, prev, pinned)
+        if fault is not None:
+            report.add(Artefact.TRUST_LIST, f"trust list {row.seq}", fault)
         prev = bytes(row.digest)
-        if row.idx < published:
-            served = files.read(f"{FOLDER}/{row.seq}")
-            latest = text
-            # A list that was covered a moment ago may still be on its way into the folder.
-            if served != text and not (served is None and row.idx >= published - 1):
-                report.add(Artefact.TRUST_LIST, f"{FOLDER}/{row.seq}", "the file is not what was logged")
-    _check_latest(files, latest, report)
+        if row.idx >= published:
+            continue
+        path = f"{FOLDER}/{row.seq}"
+        file = files.read(path)
+        logged = logged or text == latest
+        if file is None and not arrivals.wait(path):
+            report.add(Artefact.TRUST_LIST, path, "the file is missing")
+        elif file not in (None, text):
+            report.add(Artefact.TRUST_LIST, path, "the file is not what was logged")
+    if not logged or (latest is None and published and not arrivals.wait(LATEST)):
+        report.add(Artefact.TRUST_LIST, LATEST, "the file is no list that was logged")
 
 
-def _check_latest(files: PublicFiles, latest: bytes | None, report: Report) -> None:
-    served = files.read(LATEST)
-    if latest is None or served == latest:
-        return
-    older = None if served is None else _seq_of(served)
-    if served is None or older is None or files.read(f"{FOLDER}/{older}") != served:
-        report.add(Artefact.TRUST_LIST, LATEST, "the file is not the newest list that was logged")
+def _list_fault(row: Any, seq: int, prev: bytes | None, pinned: str) -> str | None:
+    if row.seq != seq or sha256(row.list.encode("utf-8")).digest() != bytes(row.digest):
+        return "the stored list is not the one that was logged"
+    try:
+        document = open_trust_list(row.list, root_fingerprint=pinned, at=datetime.fromtimestamp(0, UTC)).document
+    except VerificationError as error:
+        return error.detail or str(error.reason)
+    if document.seq != row.seq or document.prev != prev:
+        return "it does not follow the list before it"
+    return None
 
 
 def _token_fault(row: Any, origin: str, replayed: Reading) -> str | None:
@@ -171,15 +181,6 @@ def _is_aggregation(served: bytes, uris: set[str]) -> bool:
         return set(orjson.loads(served)["status_lists"]) <= uris
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return False
-
-
-def _seq_of(text: bytes) -> int | None:
-    try:
-        jws = parse_jws(text.decode("utf-8"), typ="elicence-trust-list+jwt", reason=Reason.TRUST, limit=2**25)
-    except (VerificationError, UnicodeDecodeError):
-        return None
-    seq = jws.payload.get("seq")
-    return seq if type(seq) is int else None
 
 
 def _where(row: Any) -> str:

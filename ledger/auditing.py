@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from keys.signer import KeyStore
 from ledger.audit_checkpoints import CheckpointAudit, check_head, check_leftovers, check_published
+from ledger.audit_files import Arrivals, served_files
 from ledger.audit_log import EntryReader
 from ledger.audit_projections import compare_tables
 from ledger.audit_records import RecordAudit, StatementKey, read_stored, statement_keys
@@ -26,7 +27,7 @@ from ledger.config import RegionConfig
 from ledger.database import Database, Reading
 from ledger.events import Event
 from ledger.history import load_event
-from ledger.public_files import PublicFiles, served_size
+from ledger.public_files import CHECKPOINT, PublicFiles, served_size
 from ledger.replaying import Scratch, projections
 from ledger.sealing import CATALOGUE_KINDS
 from ledger.sequencing import Head, read_head
@@ -87,15 +88,19 @@ def audit_stored(stored: Stored, progress: Progress = lambda _done, _all: None) 
     """Audit everything `stored`, and return the report; changes nothing. Raises `Refusal` where the
     database is gone.
     """
+    served = served_files(stored.files)
     with Scratch() as scratch, stored.database.reading() as tx:
-        return _Audit(stored, tx, scratch, progress).run()
+        return _Audit(stored, served, tx, scratch, progress).run()
 
 
 class _Audit:
     """One audit under way, in one snapshot of the database."""
 
-    def __init__(self, stored: Stored, tx: Reading, scratch: Scratch, progress: Progress) -> None:
+    def __init__(
+        self, stored: Stored, served: dict[str, bytes], tx: Reading, scratch: Scratch, progress: Progress
+    ) -> None:
         self._stored = stored
+        self._served = served
         self._tx = tx
         self._scratch = scratch
         self._progress = progress
@@ -158,16 +163,16 @@ class _Audit:
     def _finish(self, size: int) -> None:
         for finding in self._replay.finish():
             self._report.add_replayed(finding)
-        frontier = self._replay.frontier
+        frontier, arrivals = self._replay.frontier, Arrivals(self._stored.files)
         self._checkpoints.finish(size)
         self._status.finish(size)
         check_head(self._tx, frontier, self._replay.chain, self._replay.last_at, self._catalogue_idx, self._report)
-        check_published(self._tx, self._stored.files, self._stored.policy, frontier, self._report)
+        check_published(self._tx, self._checkpoint(), arrivals, self._stored.policy, frontier, self._report)
         check_leftovers(self._stored.files, self._published, self._report)
         self._entries.beyond(self._tx)
         self._records.finish(self._tx, self._scratch.tx, size)
-        check_status_files(self._tx, self._stored.files, self._report)
-        check_trust_lists(self._tx, self._stored.files, self._stored.root, self._report)
+        check_status_files(self._tx, self._served, arrivals, self._report)
+        check_trust_lists(self._tx, self._stored.files, self._served, arrivals, self._stored.root, self._report)
         if self._records.damaged:
             # Without all records the replay cannot give the whole state; differences would be consequences, not
             # findings.
@@ -178,12 +183,16 @@ class _Audit:
 
     def _files_up_to(self) -> int:
         """Return up to where files must be there: the served checkpoint, as far as it is one of this log."""
-        served = self._stored.files.checkpoint()
+        served = self._checkpoint()
         try:
             return 0 if served is None else min(served_size(served), self._head.size)
         except (ValueError, IndexError):
             self._report.add(Artefact.CHECKPOINT, "checkpoint file", "it is no checkpoint")
             return 0
+
+    def _checkpoint(self) -> str | None:
+        data = self._served.get(CHECKPOINT)
+        return None if data is None else data.decode("utf-8", "replace")
 
     def _read_tile(self, tile: Tile) -> bytes | None:
         self._report.count("tiles and bundles")

@@ -133,6 +133,16 @@ EDITS: dict[str, tuple[Artefact, str, Callable[[Audited], None]]] = {
     "tile deleted": (Artefact.TILE, "tile/0/000", lambda it: (it.config.tiles / "tile/0/000").unlink()),
     "superseded tile": (Artefact.TILE, "tile/0/000.p/", lambda it: it.flip(_superseded(it))),
     "checkpoint file": (Artefact.CHECKPOINT, "checkpoint file", lambda it: it.flip("checkpoint", -30)),
+    "checkpoint file deleted": (
+        Artefact.CHECKPOINT,
+        "checkpoint file",
+        lambda it: (it.config.tiles / "checkpoint").unlink(),
+    ),
+    "meaningless line of the checkpoint": (
+        Artefact.CHECKPOINT,
+        "checkpoint file",
+        lambda it: _serve_line(it, "grease"),
+    ),
     "checkpoint row": (
         Artefact.CHECKPOINT,
         "checkpoint ",
@@ -177,6 +187,12 @@ EDITS: dict[str, tuple[Artefact, str, Callable[[Audited], None]]] = {
         lambda it: it.edit("DELETE FROM trust_lists WHERE seq = 1"),
     ),
 }
+
+
+def _serve_line(it: Audited, word: str) -> None:
+    """Change a byte in a line that readers must ignore."""
+    file = it.config.tiles / "checkpoint"
+    file.write_text(file.read_text("utf-8").replace(word, word.upper()), "utf-8")
 
 
 def _superseded(it: Audited) -> str:
