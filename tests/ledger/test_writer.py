@@ -42,7 +42,7 @@ async def outcome_of(log: SmallLog, proposal: Proposal) -> Committed | Refusal |
 
 async def queued(log: SmallLog, count: int) -> None:
     """Wait until the writer has got hold of `count` proposals."""
-    while log.writer.waiting < count:  # noqa: ASYNC110 (nothing tells of it but the number)
+    while log.writer.waiting < count:
         await asyncio.sleep(0.005)
 
 
