@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 from keys.public_key import PublicKey
 from keys.signer import KeyStore, Signer
-from ledger import keys_registry, positions
+from ledger import keys_registry, positions, projections  # noqa: F401 - registers every projector
 from ledger.catalogue import Catalogue
 from ledger.catalogue_cache import CatalogueCache
 from ledger.clock import Clock, SystemClock
