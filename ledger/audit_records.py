@@ -155,19 +155,21 @@ class RecordAudit:
             self._report.add(Artefact.KEY, where, "the wrapped key is missing")
             return None
         try:
-            self._vault.check_wrapped(blob, wrapped)
-        except Refusal:
-            self.damaged += 1
-            self._report.add(Artefact.KEY, where, "the wrapped key was changed")
-            return None
-        try:
             body = canonical.decode_object(self._vault.open_subject(blob, wrapped), _PART_MAX)
         except (Refusal, VerificationError) as error:
             self.damaged += 1
-            self._report.add(Artefact.RECORD, where, f"the part cannot be opened ({error})")
+            self._blame(where, blob, wrapped, str(error))
             return None
         self._report.count("personal parts")
         return SubjectPart(subject, body)
+
+    def _blame(self, where: str, blob: bytes, wrapped: bytes, why: str) -> None:
+        try:
+            self._vault.check_wrapped(blob, wrapped)
+        except Refusal:
+            self._report.add(Artefact.KEY, where, "the wrapped key was changed")
+        else:
+            self._report.add(Artefact.RECORD, where, f"the part cannot be opened ({why})")
 
     def _lost(self, where: str, detail: str) -> tuple[Event, statement.Statement] | None:
         self.damaged += 1
