@@ -179,11 +179,6 @@ _POLICIES: Final[Mapping[str, Mapping[RecordClass, Answer]]] = {
     "conditions": {RecordClass.SERIOUS: Answer.CONDITIONS, RecordClass.ORDINARY: Answer.CONDITIONS},
     "refuse": {RecordClass.SERIOUS: Answer.NO, RecordClass.ORDINARY: Answer.CONDITIONS},
 }
-POLICIES: Final[Mapping[str, Mapping[RecordClass, Answer]]] = {
-    "standard": {RecordClass.SERIOUS: Answer.NO, RecordClass.ORDINARY: Answer.CONDITIONS},
-    "serious_only": {RecordClass.SERIOUS: Answer.NO},
-    "conditions_only": {RecordClass.SERIOUS: Answer.CONDITIONS, RecordClass.ORDINARY: Answer.CONDITIONS},
-}
 POLICIES: Final = frozenset(_POLICIES)
 CONDITIONS: Final = ("no_promise", "no_deferral")
 
