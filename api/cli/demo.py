@@ -24,14 +24,20 @@ from PIL import Image
 
 from api import qr_codes
 from api.cli import demo_people as people
+from api.cli.answers import say
 from api.cli.demo_artefacts import Artefacts
 from api.cli.demo_service import DemoService, environment, running
 from api.cli.http_client import Refused, good
+from api.cli.key_refusals import EXIT_REFUSED
 from verifiers.dynamic_code import mint
 from verifiers.legal_dates import day_of
 
 FLAGGER, SECOND, WINDOW = "示例监管员一", "示例监管员二", "示例窗口员"
 ISSUER_OFFICER = "示例经办员"
+
+
+class Unexpected(Exception):
+    """The demo showed something else than it promised."""
 
 
 @dataclass
@@ -62,7 +68,7 @@ class Story:
         typer.echo(f"   {'✓' if right else '✗'} {what}: {found}")
         if not right:
             message = f"{what}: expected {expected!r}, found {found!r}"
-            raise AssertionError(message)
+            raise Unexpected(message)
 
     def named(self, licence: str) -> str:
         """Return the short name of a licence."""
@@ -73,8 +79,19 @@ def demo(
     folder: Annotated[Path, typer.Option(help="产物目录 / where the artefacts go")] = Path("var/demo"),
 ) -> None:
     """从签发到撤销再到恢复，完整演示一遍。Show the main job: issue, check, scan, fraud, cascade, reversal."""
-    began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
+    try:
+        _tell(folder)
+    except Refused as refused:
+        say(f"演示中断 the demo was refused: {json.dumps(refused.problem, ensure_ascii=False)}")
+        raise typer.Exit(EXIT_REFUSED) from None
+    except Unexpected as unexpected:
+        say(f"演示中断 not as promised: {unexpected}")
+        raise typer.Exit(EXIT_REFUSED) from None
+
+
+def _tell(folder: Path) -> None:
+    began = time.monotonic()
     with running(folder / "service") as service:
         story = Story(service, Artefacts(service.http, folder), day_of(datetime.now(UTC)))
         _meet(story)
@@ -89,7 +106,7 @@ def demo(
         story.files.save_log()
     total = round(time.monotonic() - began, 1)
     summary = {"licences": len(story.licences), "checks": story.checks, "seconds": story.seconds, "total_s": total}
-    (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    story.files.write_json("summary.json", summary)
     typer.echo(f"\n完成 done: {story.checks} checks, {total} s, {folder}/")
 
 
@@ -145,7 +162,7 @@ def _submit(story: Story) -> str:
         "decided_by": people.MARKET.id,
         "destination": people.MARKET.id,
         "channel": "window",
-        "subject": people.COMPANY.json(),
+        "applicant": people.COMPANY.json(),
         "materials": [
             {"digest": base64.b16encode(bytes([number]) * 32).decode().lower(), "kind": kind}
             for number, kind in ((1, "住所使用证明"), (2, "股东身份证明"))
@@ -161,6 +178,8 @@ def _granted(story: Story, name: str, client: Any, body: dict[str, Any], what: s
     answer = client.post("/v1/licences?wait=receipt", body, operator=ISSUER_OFFICER)
     story.licences[name] = answer
     story.names[answer["id"]] = name
+    story.files.write(f"licences/{name}.sdjwt", answer["licence"] + "\n")
+    story.files.write(f"licences/{name}.tlog-proof", answer["receipt"])
     typer.echo(f"   {name} {what} · 条目 entry {answer['entry']} · {answer['identifier']}")
 
 
@@ -186,6 +205,8 @@ def _check_printed_code(story: Story) -> None:
         whole = _offline(story, "licence.sdjwt", *listed, "--receipt", "receipt.tlog-proof")
         story.shows("完整证照和入账凭证 whole licence with receipt", whole, "valid")
         files.write_json("verdict-before.json", _online(story, "L1"))
+        for uri in sorted({each["status"]["uri"] for each in story.licences.values()}):
+            files.fetch(f"status/{uri.rsplit('/', 1)[1]}.jwt", uri)
 
 
 def _offline(story: Story, file: str, *options: str) -> str:
@@ -238,7 +259,7 @@ def _accuse(story: Story) -> str:
     market = story.service.client("market-supervisor")
     submission = next(thing for thing, name in story.names.items() if name.startswith("办件"))
     with story.step("发现造假：标记、冻结、告知、陈述", "Fraud found: flag, freeze, notice, statement"):
-        body = {"targets": [{"kind": "submission", "id": submission}], "reason": "住所使用证明经核查系伪造（示例）"}
+        body = {"targets": [{"submission": submission}], "reason": "住所使用证明经核查系伪造（示例）"}
         flag = str(market.post("/v1/fraud-flags", body, operator=FLAGGER)["id"])
         story.shows("标记后营业执照 L1 after the flag", _online(story, "L1")["outcome"], "valid")
         freeze = {
@@ -332,7 +353,7 @@ def _show_it_fell(story: Story) -> None:
         files.fetch_bundle(story.service.client("market-business"), story.licences["L1"]["id"], ISSUER_OFFICER)
         bundle = _offline(story, "bundle.json", "--root", "root.txt")
         story.shows("离线包 offline bundle", bundle.partition(":")[0], "invalid")
-        notices = story.service.client("housing-supervisor").get("/v1/notices", operator=SECOND).json()["notices"]
+        notices = story.service.client("housing-supervisor").get("/v1/notices", operator=SECOND).json()["items"]
         typer.echo(f"   住建厅收到通知 the housing department was told: {len(notices)}")
 
 
@@ -347,7 +368,7 @@ def _audit(story: Story) -> None:
         )
         report = json.loads(done.stdout or "{}")
         story.shows("审计 audit", (done.returncode, report.get("findings")), (0, []))
-        typer.echo(f"   {report.get('entries')} 条 entries")
+        typer.echo(f"   {report.get('size')} 条 entries")
 
 
 def _reverse(story: Story, flag: str) -> None:

@@ -24,6 +24,7 @@ from api.settings import Settings
 
 IDENTITY_ISSUER = "https://identity.example"
 _START_S = 60
+_STOP_S = 30
 
 
 class DemoService:
@@ -32,17 +33,17 @@ class DemoService:
     def __init__(self, settings: Settings, folder: Path, http: httpx.Client) -> None:
         self.settings = settings
         self.http = http
-        self._folder = folder
+        self.folder = folder
 
     def client(self, name: str) -> ServiceClient:
         """Return one of the example clients."""
         return ServiceClient.from_file(
-            self.http, name, self._folder / "client-keys" / f"{name}.jwk.json", self.settings.base_url
+            self.http, name, self.folder / "client-keys" / f"{name}.jwk.json", self.settings.base_url
         )
 
     def identity_token(self, id_type: str, number: str) -> str:
         """Sign, as the identity platform would, that the person behind a phone is this one."""
-        jwk = json.loads((self._folder / "identity-platform.jwk.json").read_text())
+        jwk = json.loads((self.folder / "identity-platform.jwk.json").read_text())
         claims = {
             "iss": IDENTITY_ISSUER,
             "aud": self.settings.base_url,
@@ -54,9 +55,65 @@ class DemoService:
         return jwt.encode(claims, jwt.PyJWK(jwk).key, algorithm="ES256")
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[DemoService]:
-    """Make a fresh region below `folder`, serve it in another process for the block, and end that process."""
+class ServiceProcess:
+    """The service in a process of its own; can be ended, killed and started again."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self._log = folder / "service.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it says that it is ready. Raises `RuntimeError` when it does not get there."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "api.cli", "serve"],
+                env=os.environ | environment(self.settings),
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End it as an operator would, and wait."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self) -> None:
+        """End it at once, as a power failure would (SIGKILL)."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        deadline = time.monotonic() + _START_S
+        with httpx.Client(base_url=self.settings.base_url, timeout=5) as http:
+            while time.monotonic() < deadline and process.poll() is None:
+                try:
+                    status = http.get("/readyz").status_code
+                except httpx.TransportError:
+                    status = 0  # not listening yet
+                if status == 200:
+                    return
+                time.sleep(0.05)
+        message = f"the service did not get ready; see {self._log}"
+        raise RuntimeError(message)
+
+
+def prepared(folder: Path) -> Settings:
+    """Make a fresh region with example data and an identity platform's stand-in below `folder`; not served yet."""
     port = _free_port()
     folder.mkdir(parents=True, exist_ok=True)
     example_region.write_key(folder / "identity-platform.jwk.json")
@@ -67,21 +124,20 @@ def running(folder: Path) -> Iterator[DemoService]:
         folder, base_url=f"http://127.0.0.1:{port}", port=port, identity_issuer=IDENTITY_ISSUER, identity_jwks=jwks
     )
     asyncio.run(_make(settings, folder))
-    with (folder / "service.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "api.cli", "serve"], env=os.environ | environment(settings), stdout=log, stderr=log
-        )
+    return settings
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[DemoService]:
+    """Make a fresh region below `folder`, serve it in another process for the block, and end that process."""
+    settings = prepared(folder)
+    process = ServiceProcess(settings, folder)
+    process.start()
     try:
         with httpx.Client(base_url=settings.base_url, timeout=60) as http:
-            _wait_until_ready(http, process, folder)
             yield DemoService(settings, folder, http)
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.stop()
 
 
 async def _make(settings: Settings, folder: Path) -> None:
@@ -114,19 +170,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            status = http.get("/readyz").status_code
-        except httpx.TransportError:
-            status = 0  # not listening yet
-        if status == 200:
-            return
-        time.sleep(0.1)
-    message = f"the service did not get ready; see {folder / 'service.log'}"
-    raise RuntimeError(message)

@@ -15,7 +15,7 @@ from api.cli.catalogue import in_region
 from api.cli.key_refusals import EXIT_REFUSED
 from api.cli.service import settings_or_exit
 from api.composition import open_store, region_config
-from ledger import bundles, erasing, subjects
+from ledger import bundles, erasing, status_tokens, subjects, trust_publishing
 from ledger.actors import Actor
 from ledger.auditing import Stored, audit_stored
 from ledger.clock import SystemClock
@@ -29,7 +29,7 @@ from verifiers.note import parse_note
 from verifiers.tiles import all_tiles
 
 AsJson = Annotated[bool, typer.Option("--json", help="机器可读 / for programs")]
-_LISTED = ("trust-list", "trust-lists", "status-lists", "types")
+_LISTS = (trust_publishing.FOLDER, status_tokens.FOLDER)
 
 
 @contextmanager
@@ -98,11 +98,9 @@ def export(
             for number, tile in enumerate(tiles, 1):
                 _copy(public / tile.path(), folder / tile.path())
                 tell(number, len(tiles))
-        for name in _LISTED:
+        for name in _LISTS:
             if (public / name).is_dir():
                 shutil.copytree(public / name, folder / name, dirs_exist_ok=True)
-            elif (public / name).exists():
-                _copy(public / name, folder / name)
         (folder / "checkpoint").write_text(text, "utf-8")
     if as_json:
         print_json({"folder": str(folder), "files": len(tiles) + 1, "size": size})
