@@ -116,7 +116,9 @@ def load(tx: Reading, id_: str) -> dict[str, Any]:
 
 def get(tx: Reading, id_: str) -> dict[str, Any]:
     """Return what callers see of a seal. Raises `Refusal` seal.unknown."""
-    return {name: value for name, value in load(tx, id_).items() if name not in ("secret", "idx") and value is not None}
+    seal = load(tx, id_)
+    # Names of columns are a kind of text that JSON encoders do not take for one.
+    return {str(name): seal[name] for name in seal if name not in ("secret", "idx") and seal[name] is not None}
 
 
 @dataclass(frozen=True, slots=True)
