@@ -62,7 +62,7 @@ async def verify_page() -> Response:
 
 @router.get("/C/{code}")
 async def code_page(code: Annotated[str, Path(max_length=128)]) -> Response:  # noqa: ARG001 - reads and shows nothing
-    """Return the page behind a dynamic code; it neither redeems the code nor shows anything of it (protocol rule 27)."""
+    """Return the page behind a dynamic code; it neither redeems nor shows anything of the code (protocol rule 27)."""
     return _page("code.html")
 
 
@@ -89,4 +89,5 @@ async def page_file(name: Annotated[str, Path(max_length=64)]) -> Response:
         data, media_type = _read(name), "text/css; charset=utf-8"
     else:
         raise Refusal(Code.PATH_UNKNOWN)
-    return Response(data, media_type=media_type, headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"})
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    return Response(data, media_type=media_type, headers=headers)

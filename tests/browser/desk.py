@@ -67,7 +67,7 @@ def accuse(service: DemoService) -> FraudCase:
     department = "116100000100000474"
     applied = {
         "received_by": department, "decided_by": department, "destination": department, "channel": "window",
-        "subject": people.PERSON_A.json(), "materials": [{"digest": "ab" * 32, "kind": "学习经历证明"}],
+        "applicant": people.PERSON_A.json(), "materials": [{"digest": "ab" * 32, "kind": "学习经历证明"}],
         "missing": [],
     }  # fmt: skip
     submission = education.post("/v1/submissions", applied, operator=ISSUER)["id"]
@@ -75,7 +75,7 @@ def accuse(service: DemoService) -> FraudCase:
     dependant = issue_diploma(service, rests_on=[{"licence": granted, "basis": "qualification"}])["id"]
     flag = supervisor.post(
         "/v1/fraud-flags",
-        {"targets": [{"kind": "submission", "id": submission}], "reason": "证明经核查系伪造（示例）"},
+        {"targets": [{"submission": submission}], "reason": "证明经核查系伪造（示例）"},
         operator=FLAGGER,
     )["id"]
     notice = {"document_no": "示教告〔2026〕1号", "served_at": today_text(), "respond_by": today_text(5)}
