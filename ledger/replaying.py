@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event
 import ledger
 from ledger.causes import turn
 from ledger.database import Reading, Writing
-from ledger.events import Event, project
+from ledger.events import Event, replay
 from ledger.history import index_events
 from ledger.tables import metadata
 
@@ -56,7 +56,7 @@ class Scratch:
         if events:
             tx = Writing(Reading(self._connection))
             index_events(tx, events)
-            project(tx, events)
+            replay(tx, events)
             self._connection.commit()
             self.size = events[-1].idx + 1
 

@@ -87,15 +87,16 @@ async def test_a_department_is_registered_once_under_a_real_code(empty_region: R
 async def test_a_grant_names_what_exists(region: Region) -> None:
     """Unknown departments, types, acts and malformed areas are refused."""
     body = {"department": licensing.HOUSING, "type": licensing.FOOD, "major": 1, "area": "610000", "acts": ["read"]}
-    refusals = []
-    for changes in (
+    wrong: list[dict[str, Any]] = [
         {"department": "1" * 18},
         {"type": "1" * 21},
         {"major": 2},
         {"acts": []},
         {"acts": ["steal"]},
         {"area": "61"},
-    ):
+    ]
+    refusals = []
+    for changes in wrong:
         with pytest.raises(Refusal) as caught:
             await grants.give(region, OPERATOR, body | changes)
         refusals.append(caught.value.code)

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -65,7 +66,7 @@ def insert_licences(tx: Writing, count: int) -> list[str]:
     return ids
 
 
-def cause(n: int, licence: str, effect: str = "suspended", root: str = "r", **changes: str | None) -> CauseRow:
+def cause(n: int, licence: str, effect: str = "suspended", root: str = "r", **changes: Any) -> CauseRow:
     """Return a cause of a licence."""
     row = CauseRow(
         id=f"o:{n}",

@@ -14,7 +14,7 @@ from sqlalchemy import Table, select
 from ledger import acts, causes, departments, keys_registry, matters, seals, submissions, types
 from ledger.clock import ManualClock
 from ledger.database import Database, Reading, migrate
-from ledger.events import Event, project
+from ledger.events import Event, replay
 from ledger.history import load_events
 from ledger.importing import import_licences, parse_import
 from ledger.region import Region
@@ -26,6 +26,7 @@ from tests.ledger import licensing
 from tests.ledger.test_importing import row
 from tests.ledger.test_types import example_matter
 from tests.region import OPERATOR
+from verifiers.legal_dates import day_of
 
 PROJECTIONS: tuple[Table, ...] = (
     *(
@@ -100,7 +101,7 @@ async def test_a_replay_in_any_slices_gives_the_same_rows(
     migrate(f"sqlite:///{empty}")
     async with licensing.licensing_region(request.getfixturevalue(url_fixture), tmp_path, clock=clock) as region:
         await busy_day(region, clock)
-        today = clock.now().date()
+        today = day_of(clock.now())
         await region.database.write(lambda tx: causes.turn(tx, date(2026, 1, 1), today))
         with region.database.reading() as tx:
             events = list(load_events(tx, region.vault, 0, read_head(tx).size))
@@ -111,12 +112,12 @@ async def test_a_replay_in_any_slices_gives_the_same_rows(
     for attempt in range(6):
         file = tmp_path / f"replay-{attempt}.db"
         shutil.copyfile(empty, file)
-        replay = Database.open(f"sqlite:///{file}")
-        with replay.writing() as scratch:
+        copy = Database.open(f"sqlite:///{file}")
+        with copy.writing() as scratch:
             for part in slices(events, rng):
-                project(scratch, part)
+                replay(scratch, part)
             causes.turn(scratch, date(2026, 1, 1), today)
-        with replay.reading() as tx:
+        with copy.reading() as tx:
             for table in PROJECTIONS:
                 assert rows(tx, table) == expected[table.name], table.name
-        replay.close()
+        copy.close()
