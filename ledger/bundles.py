@@ -6,7 +6,7 @@ the licence. A bundle ages: what it says of status is as old as its status list 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -59,21 +59,30 @@ async def bundle_of(region: Region, licence: str, version: int | None = None) ->
     )
 
 
-def counting_size(tx: Reading, catalogue: Catalogue, origin: str, kid: str, idx: int) -> int | None:
-    """Return the tree under which an entry signed for with key `kid` counts, where that is not just any: protocol 16.
+def counting_size(tx: Reading, catalogue: Catalogue, origin: str, version: Any, licence: Any) -> int | None:
+    """Return the tree under which a document's entry counts, where that is not just any (protocol 16), else None.
 
     A key whose term has ended is good for what the tree of its last position contains, a compromised one for what the
-    tree of `trust_before` contains; None means that the newest checkpoint will do.
+    tree of `trust_before` contains; where every grant for the type has ended the last one's tree counts. `version`
+    and `licence` are rows of their tables.
     """
-    key = catalogue.keys.get(kid)
-    if key is None:
-        return None
     ends = []
-    if key.closed_idx is not None and (covering := positions.covering(tx, origin, key.closed_idx)) is not None:
-        ends.append(int(covering["size"]))
-    if key.revoked is not None and "trust_before" in key.revoked:
+    key = catalogue.keys.get(version.kid_licence)
+    if key is not None and key.closed_idx is not None:
+        ends.append(_end(tx, origin, key.closed_idx))
+    if key is not None and key.revoked is not None and "trust_before" in key.revoked:
         ends.append(int(key.revoked["trust_before"]["size"]))
-    return min((size for size in ends if idx < size), default=None)
+    scope = (licence.issuer, licence.type, licence.major)
+    held = [each for each in catalogue.grants.values() if (each.department, each.type, each.major) == scope]
+    closed = [each.closed_idx for each in held if each.closed_idx is not None]
+    if held and len(closed) == len(held):
+        ends.append(_end(tx, origin, max(closed)))
+    return min((size for size in ends if size is not None and version.idx < size), default=None)
+
+
+def _end(tx: Reading, origin: str, closed_idx: int) -> int | None:
+    covering = positions.covering(tx, origin, closed_idx)
+    return None if covering is None else int(covering["size"])
 
 
 def _find(
@@ -81,9 +90,9 @@ def _find(
 ) -> tuple[Event, bytes, int, list[int], int | None]:
     event = load_event(tx, region.vault, entry_of(tx, licence, version))
     row = tx.execute(select(licence_versions).where(licence_versions.c.idx == event.idx)).one()
-    secret = tx.execute(select(licences.c.secret).where(licences.c.id == licence)).scalar_one()
+    owner = tx.execute(select(licences).where(licences.c.id == licence)).one()
     following = (thing_events.c.thing == licence) & (thing_events.c.n > event.n)
     newest_first = select(thing_events.c.idx).where(following).order_by(thing_events.c.n.desc()).limit(EVENTS_MAX)
     later = sorted(tx.execute(newest_first).scalars())
-    size = counting_size(tx, region.catalogue, region.origin, row.kid_licence, event.idx)
-    return event, bytes(secret), row.list_num, later, size
+    size = counting_size(tx, region.catalogue, region.origin, row, owner)
+    return event, bytes(owner.secret), row.list_num, later, size

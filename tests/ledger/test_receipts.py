@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from keys.certificates import fingerprint
-from ledger import acts, keys_registry
-from ledger.bundles import bundle_of, counting_size
+from ledger import acts, grants, keys_registry
+from ledger.bundles import bundle_of
 from ledger.clock import ManualClock
 from ledger.errors import Code, Refusal
 from ledger.receipts import receipt_of, receipts_of
@@ -153,14 +153,33 @@ async def test_a_licence_signed_by_a_retired_key_stays_valid(region: Region) -> 
             break
     assert key is not None and key.log_to is not None
 
-    size = await region.database.read(lambda tx: counting_size(tx, region.catalogue, region.origin, kid, issued.entry))
+    size = key.log_to.size
     data = await bundle_of(region, issued.id)
 
-    assert size == key.log_to.size
     assert parse_receipt(parse_bundle(data).receipt).checkpoint.split("\n")[1] == str(size)
     verify(data, trust=None, at=region.clock.now(), policy=Policy(root=fingerprint(region.root_certificate)))
     pinned = select(checkpoints.c.pinned).where(checkpoints.c.size == size)
     assert await region.database.read(lambda tx: tx.execute(pinned).scalar_one())
+
+
+async def test_a_licence_under_a_grant_that_ended_stays_valid(region: Region) -> None:
+    """When the department may issue no more, the bundle ends in the tree in which its grant ended
+    (protocol 16, 18a).
+    """
+    issued = await licensing.issued(region, licensing.MARKET, licensing.food(1))
+    scope = (licensing.MARKET, licensing.FOOD, 1)
+    for grant in region.catalogue.open_grants(*scope):
+        await grants.end(region, OPERATOR, grant.id)
+    for _ in range(50):
+        trust = await settled(region)
+        ends = [row.log_to for row in trust.grants(*scope)]
+        if None not in ends:
+            break
+
+    data = await bundle_of(region, issued.id)
+
+    assert outcome(data, Policy(root=fingerprint(region.root_certificate)), region.clock.now()) is Outcome.VALID
+    assert int(parse_receipt(parse_bundle(data).receipt).checkpoint.split("\n")[1]) in [end.size for end in ends if end]
 
 
 async def test_trust_lists_follow_one_another_and_each_is_in_the_log(region: Region) -> None:
