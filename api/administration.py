@@ -81,7 +81,7 @@ class ClientChange(Body):
 @router.get("/v1/departments", summary="All departments", **described("listDepartments"))
 async def list_departments(region: RegionNow, _: Account) -> Response:
     """Return every department in the order of their numbers."""
-    return answer({"departments": departments.listed(region.catalogue)})
+    return answer({"items": departments.listed(region.catalogue)})
 
 
 @router.post(
@@ -187,7 +187,7 @@ def _moment(text: str) -> datetime:
 @router.get("/v1/grants", summary="All grants", **described("listGrants"))
 async def list_grants(region: RegionNow, _: Account, department: OfDepartment = None) -> Response:
     """Return every grant, or those of one department."""
-    return answer({"grants": grants.listed(region.catalogue, department)})
+    return answer({"items": grants.listed(region.catalogue, department)})
 
 
 @router.post(
@@ -221,7 +221,7 @@ async def end(
 @router.get("/v1/clients", summary="All clients", **described("listClients"))
 async def list_clients(region: RegionNow, _: Operator) -> Response:
     """Return every client with its public keys."""
-    return answer({"clients": await region.database.read(clients.listed)})
+    return answer({"items": await region.database.read(clients.listed)})
 
 
 @router.post(

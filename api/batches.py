@@ -25,6 +25,7 @@ from api.settings import Settings
 from ledger import batches
 from ledger.actors import Actor
 from ledger.batch_rows import CHUNK, BatchRow, work_off
+from ledger.cursors import decode_cursor, encode_cursor
 from ledger.errors import Code, Refusal
 from ledger.issued import Issued
 from ledger.region import Region
@@ -200,14 +201,14 @@ async def results(
     actor: Issuer,
     language: Tongue,
     batch: PathId,
-    cursor: Annotated[str, Query(max_length=20)] = "",
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Return outcomes in the order of the rows, as far as they are known; `cursor` is absent once all have come."""
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 9):
+    position, of = decode_cursor(cursor) if cursor else (0, batch)
+    if of != batch or not 0 <= position < 2**31:
         raise Refusal(Code.CURSOR_INVALID)
-    position = int(cursor or "0")
     found, state, complete = await batches.results(region, actor, batch, position, limit)
     items = [row_answer(*each, language, region.base_url) for each in found]
-    more = {} if complete else {"cursor": str(position + len(items))}
+    more = {} if complete else {"cursor": encode_cursor(position + len(items), batch)}
     return answer({"items": items, "state": state, **more})

@@ -137,7 +137,7 @@ class MatterBody(Body):
 @router.get("/v1/types", summary="All licence types", **described("listTypes"))
 async def list_types(region: RegionNow, _: Account) -> Response:
     """Return the newest version of every licence type."""
-    return answer({"types": types.listed(region.catalogue)})
+    return answer({"items": types.listed(region.catalogue)})
 
 
 @router.post(
@@ -196,7 +196,7 @@ async def type_metadata(
 @router.get("/v1/matters", summary="All matters", **described("listMatters"))
 async def list_matters(region: RegionNow, _: Account, department: OfDepartment = None) -> Response:
     """Return the newest version of every matter, or of one department's."""
-    return answer({"matters": matters.listed(region.catalogue, department)})
+    return answer({"items": matters.listed(region.catalogue, department)})
 
 
 @router.post(

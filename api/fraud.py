@@ -216,7 +216,7 @@ async def reverse(region: RegionNow, actor: Supervisor, once: OnceOnly, flag_id:
 async def open_reviews(
     region: RegionNow,
     actor: Supervisor,
-    cursor: Annotated[str, Query(max_length=64)] = "",
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Return what must be looked at again because something it rested on fell, the first due first."""

@@ -21,7 +21,7 @@ Reader = Annotated[Actor, Depends(allowed("audit", "issue", "window", "supervise
 class AckBody(Body):
     """Up to where the department has read."""
 
-    cursor: Annotated[str, Field(min_length=1, max_length=64)]
+    cursor: Annotated[str, Field(min_length=1, max_length=200)]
 
 
 @router.get(
@@ -30,7 +30,7 @@ class AckBody(Body):
 async def pending(
     region: RegionNow,
     actor: Reader,
-    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """Return what came after `cursor`, or after the last acknowledgement."""
@@ -45,6 +45,6 @@ async def pending(
 async def acknowledge(region: RegionNow, actor: Reader, body: Posted) -> Response:
     """Remember up to where the department has read; repeating it changes nothing."""
     members = RequestMembers(body)
-    cursor = members.text("cursor", 64)
+    cursor = members.text("cursor", 200)
     members.done()
     return answer(await notices.acknowledge(region.database, region.clock, actor.department, cursor))

@@ -4,10 +4,12 @@ Each operation has a worked example of what goes in and out (`examples.json`, ch
 lists every refusal it can end in, by status, with the codes as an enumeration.
 """
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from http import HTTPStatus
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -79,6 +81,31 @@ _PROBLEM: Final[dict[str, Any]] = {
 }
 
 
+class _Shared:
+    """Refusals by status and codes, each described once, because most operations share most of theirs."""
+
+    def __init__(self) -> None:
+        self.responses: dict[str, Any] = {}
+
+    def of(self, codes: frozenset[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the refusals of an operation by status; `kept` are answers it has of its own under such a status."""
+        by_status: dict[int, list[str]] = {}
+        for code in sorted(codes):
+            by_status.setdefault(problems.table()[code].status, []).append(str(code))
+        return {str(status): self._refused(status, theirs, kept) for status, theirs in sorted(by_status.items())}
+
+    def _refused(self, status: int, codes: list[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+        schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"code": {"enum": codes}}}]}
+        content = {problems.MEDIA_TYPE: {"schema": schema}}
+        said = f"{HTTPStatus(status).phrase}: a refusal, see docs/problems.md."
+        own = kept.get(str(status))
+        if own is not None:  # readiness has an answer of its own under this status
+            return {"description": f"{own['description']} {said}", "content": {**own["content"], **content}}
+        name = f"Refused{status}-{hashlib.sha256(' '.join(codes).encode()).hexdigest()[:8]}"
+        self.responses[name] = {"description": said, "content": content}
+        return {"$ref": f"#/components/responses/{name}"}
+
+
 def install(app: FastAPI) -> None:
     """Let `app` serve this description."""
     app.openapi = cache(lambda: document(app))  # type: ignore[method-assign] # the way FastAPI documents
@@ -98,12 +125,13 @@ def document(app: FastAPI) -> dict[str, Any]:
             "flows": {"clientCredentials": {"tokenUrl": "/oauth/token", "scopes": _SCOPES}},
         }
     }
-    examples = _examples()
+    examples, shared = _examples(), _Shared()
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
                 operation = described["paths"][route.path_format][method.lower()]
-                _complete(operation, route, method, OPERATIONS[operation["operationId"]], examples)
+                _complete(operation, route, method, OPERATIONS[operation["operationId"]], examples, shared)
+    components["responses"] = dict(sorted(shared.responses.items()))
     return described
 
 
@@ -142,7 +170,12 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
 
 
 def _complete(
-    operation: dict[str, Any], route: APIRoute, method: str, said: Description, examples: Mapping[str, Any]
+    operation: dict[str, Any],
+    route: APIRoute,
+    method: str,
+    said: Description,
+    examples: Mapping[str, Any],
+    shared: _Shared,
 ) -> None:
     name = operation["operationId"]
     example = examples.get(name, {})
@@ -163,7 +196,7 @@ def _complete(
     if operation.get("parameters"):
         codes |= {Code.PARAMETER_INVALID}
     kept = {status: each for status, each in operation["responses"].items() if status not in (str(said.status), "422")}
-    operation["responses"] = {**kept, str(said.status): _success(said, example), **_refusals(codes, kept)}
+    operation["responses"] = {**kept, str(said.status): _success(said, example), **shared.of(codes, kept)}
 
 
 def _name_parameters(operation: dict[str, Any], key_required: bool) -> None:
@@ -221,23 +254,6 @@ def schema_of(value: Any) -> dict[str, Any]:
     kind = kinds.get(type(value))
     # Where the example has nothing, anything may stand; where it has something, nothing may.
     return {"type": [kind, "null"]} if kind else {}
-
-
-def _refusals(codes: frozenset[str], kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the refusals of an operation by status, each with its codes."""
-    by_status: dict[int, list[str]] = {}
-    for code in sorted(codes):
-        by_status.setdefault(problems.table()[code].status, []).append(str(code))
-    found = {}
-    for status, theirs in sorted(by_status.items()):
-        said = "; ".join(f"`{code}` {problems.table()[code].title['en']}" for code in theirs)
-        schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, {"properties": {"code": {"enum": theirs}}}]}
-        content = {problems.MEDIA_TYPE: {"schema": schema}}
-        if str(status) in kept:  # readiness has an answer of its own under this status
-            content = {**kept[str(status)].get("content", {JSON: {}}), **content}
-            said = f"{kept[str(status)]['description']} {said}"
-        found[str(status)] = {"description": said, "content": content}
-    return found
 
 
 def text(app: FastAPI) -> str:

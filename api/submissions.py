@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
-from api.bodies import Body, CreditCode, Line, PathId, ThingId
+from api.bodies import Body, CreditCode, Day, Line, PathId, ThingId
 from api.call import OnceOnly, RegionNow, allowed
 from api.licences import HolderBody
 from api.operations import Posted, answer, described
@@ -28,17 +28,24 @@ class MaterialBody(Body):
     licence: ThingId | None = None
 
 
+class MissingBody(Body):
+    """A material that may follow later (容缺), as far as the matter allows it."""
+
+    material: Line
+    until: Day
+
+
 class SubmissionBody(Body):
     """What came in: through which channel, for which matter, from whom, with what, and what is still missing."""
 
     received_by: CreditCode | None = None
     decided_by: CreditCode | None = None
-    destination: CreditCode | None = None
-    channel: Literal["window", "online", "cross_region", "agent", "post"]
+    destination: Line | None = None
+    channel: Literal["window", "online", "cross_region", "agent", "post"] = "window"
     matter: Annotated[str, Field(max_length=64)] | None = None
     applicant: HolderBody | None = None
     materials: Annotated[list[MaterialBody], Field(max_length=200)] | None = None
-    missing: Annotated[list[Line], Field(max_length=100)] | None = None
+    missing: Annotated[list[MissingBody], Field(max_length=64)] | None = None
 
 
 class SubmissionDecisionBody(Body):

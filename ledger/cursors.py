@@ -29,6 +29,8 @@ def decode_cursor(text: str) -> tuple[int, str]:
         raise Refusal(Code.CURSOR_INVALID, "/cursor") from None
     if type(value) is not list or len(value) != 2 or type(value[0]) is not int or type(value[1]) is not str:
         raise Refusal(Code.CURSOR_INVALID, "/cursor")
+    if not -1 <= value[0] < 2**53 or "\0" in value[1]:
+        raise Refusal(Code.CURSOR_INVALID, "/cursor")
     return value[0], value[1]
 
 

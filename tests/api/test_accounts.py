@@ -42,7 +42,7 @@ async def test_a_registered_client_gets_a_token_and_may_act(service: Service) ->
     made = await operator.post("/v1/departments", OTHER)
 
     assert made["id"] == OTHER["id"]
-    listed = (await operator.get("/v1/departments"))["departments"]
+    listed = (await operator.get("/v1/departments"))["items"]
     assert [each["names"]["zh"] for each in listed] == ["示例省市场监督管理局", "示例省卫生健康委员会"]
 
 
