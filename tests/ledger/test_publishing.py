@@ -281,15 +281,15 @@ def test_old_checkpoints_are_thinned_to_one_a_minute_and_pinned_ones_stay(rows: 
     assert list(left) == [8, 60, 120]
 
 
-async def test_ten_thousand_new_entries_are_published_in_half_a_second(rows: LogRows, files: PublicFiles) -> None:
-    """Publishing keeps up with the writer: the bound is twice what two cores took when this was written."""
+async def test_ten_thousand_new_entries_take_less_than_half_a_second(rows: LogRows, files: PublicFiles) -> None:
+    """Publishing keeps up with the writer; processor time is measured, because tests share the machine."""
     publishing = publisher(rows, files, log_signer())
     rows.grow(1000)
     await publishing.step()
     rows.grow(11_000)
 
-    started = time.perf_counter()
+    started = time.process_time()
     await publishing.step()
 
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert publishing.size == 11_000
