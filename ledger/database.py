@@ -163,7 +163,9 @@ _POSTGRES_TYPES = (
 
 @lru_cache(maxsize=256)
 def _insertion(table: Table, product: str, dialect: Dialect) -> _Insertion:
-    names = ", ".join(column.name for column in table.columns)
+    # Quoted one and all: `freeze`, a column of ours, is a word of PostgreSQL's own.
+    quoted = dialect.identifier_preparer.quote_identifier
+    names = ", ".join(quoted(column.name) for column in table.columns)
     # both drivers take bytes as they are; SQLAlchemy would wrap each
     converters = [
         (at, column.type.bind_processor(dialect))
