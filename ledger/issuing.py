@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -155,8 +155,12 @@ async def _issue_checked(
         signed = await draft_documents(region, issuer, rows, int(now.timestamp()))
     except Refusal as refusal:
         return [refusal] * len(checked)
+    rules = {
+        (each.type.definition.code, each.type.definition.major, each.area): _authorisation(issuer, each, "issue")
+        for each in checked
+    }
     proposals = [
-        _proposal(checked[position], mine, known, catalogue, issuer, today)
+        _proposal(checked[position], mine, known, catalogue, rules, today)
         for position, mine in zip(kept, signed, strict=True)
     ]
     answers = await region.writer.append_many(proposals)
@@ -268,12 +272,12 @@ def _proposal(
     signed: Signed,
     known: dict[subjects.Number, subjects.Known],
     catalogue: Catalogue,
-    issuer: Issuer,
+    rules: Mapping[tuple[str, int, str], Callable[[Catalogue], None]],
     today: date,
 ) -> Proposal:
     document, request = signed.document, checked.request
     definition = checked.type.definition
-    free = NumberFree(definition.code, issuer.department.id, document.serial)
+    free = NumberFree(definition.code, signed.draft.by, document.serial)
     conditions: list[Condition] = [free]
     bases = [(each.kind, each.id) for each in request.rests_on if each.kind != "foreign"]
     if request.submission is not None:
@@ -289,7 +293,7 @@ def _proposal(
         conditions=(*conditions, *found),
         idempotency=request.idempotency,
         catalogue=catalogue.idx,
-        authorise=_authorisation(issuer, definition.code, definition.major, checked.area, "issue"),
+        authorise=rules[definition.code, definition.major, checked.area],
         slots=((document.slot.list_num, document.slot.idx),),
     )
 
@@ -312,7 +316,10 @@ def subject_conditions(
     return conditions, touches
 
 
-def _authorisation(issuer: Issuer, code: str, major: int, area: str, act: str) -> Callable[[Catalogue], None]:
+def _authorisation(issuer: Issuer, checked: Checked, act: str) -> Callable[[Catalogue], None]:
+    """Return the check that the department may still do `act` with the keys that signed; one for all rows alike."""
+    code, major, area = checked.type.definition.code, checked.type.definition.major, checked.area
+
     def authorise(catalogue: Catalogue) -> None:
         issuer.check(catalogue)
         catalogue.require(issuer.department.id, code, major, area, act)
