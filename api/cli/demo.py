@@ -27,6 +27,7 @@ from api.cli import demo_people as people
 from api.cli.answers import say
 from api.cli.demo_artefacts import Artefacts
 from api.cli.demo_service import DemoService, environment, running
+from api.cli.example_region import MARKET
 from api.cli.http_client import Refused, good
 from api.cli.key_refusals import EXIT_REFUSED
 from verifiers.dynamic_code import mint
@@ -156,11 +157,19 @@ def _issue(story: Story) -> None:
         story.files.save_licence(market, story.licences["L1"], ISSUER_OFFICER)
 
 
+def _read_qr(picture: bytes) -> str:
+    """Read the text of a printed code as a scanner would."""
+    found = zxingcpp.read_barcode(Image.open(io.BytesIO(picture)).convert("L"))
+    if found is None:
+        raise Unexpected("no QR reader can read the printed code")
+    return found.text
+
+
 def _submit(story: Story) -> str:
     body = {
-        "received_by": people.MARKET.id,
-        "decided_by": people.MARKET.id,
-        "destination": people.MARKET.id,
+        "received_by": MARKET.id,
+        "decided_by": MARKET.id,
+        "destination": MARKET.id,
         "channel": "window",
         "applicant": people.COMPANY.json(),
         "materials": [
@@ -192,7 +201,7 @@ def _check_printed_code(story: Story) -> None:
             .get(f"/v1/licences/{licence}/code.png", operator=ISSUER_OFFICER)
             .content
         )
-        text = zxingcpp.read_barcode(Image.open(io.BytesIO(picture)).convert("L")).text
+        text = _read_qr(picture)
         files.write("code-static.png", picture)
         files.write("code-static.txt", text + "\n")
         status = story.licences["L1"]["status"]["uri"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from api.cli.example_region import HOUSING, MARKET, definition
+from api.cli.example_region import definition
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
@@ -128,6 +128,3 @@ def food_licence(today: date, basis: list[dict[str, str]]) -> dict[str, Any]:
         "items": ["预包装食品销售"],
     }
     return _request("food-business-licence", COMPANY, "JY10000000000001", fields, today, 5, basis)
-
-
-OFFICERS = {MARKET.id: "示例市监经办", HOUSING.id: "示例住建经办"}

@@ -99,7 +99,8 @@ class ServiceProcess:
 
     def _wait_until_ready(self, process: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + _START_S
-        with httpx.Client(base_url=self.settings.base_url, timeout=5) as http:
+        address = f"http://{self.settings.host}:{self.settings.port}"
+        with httpx.Client(base_url=address, timeout=5) as http:
             while time.monotonic() < deadline and process.poll() is None:
                 try:
                     status = http.get("/readyz").status_code

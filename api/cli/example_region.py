@@ -6,7 +6,6 @@ run that was cut short is simply run again.
 
 import json
 import os
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,18 +136,17 @@ async def seed_clients(region: Region, folder: Path) -> None:
         if not path.exists():
             write_key(path)
         public = {name: value for name, value in json.loads(path.read_text()).items() if name != "d"}
-        await _unless_there(
-            lambda body=body, public=public: clients.register(region, body | {"jwks": {"keys": [public]}})
-        )
+        await _register_client(region, body | {"jwks": {"keys": [public]}})
         listed.append(
             {"client_id": body["id"], "department": body.get("department"), "scopes": body["scopes"], "key": str(path)}
         )
     (folder / "clients.json").write_text(json.dumps({"clients": listed}, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
-async def _unless_there(make: Callable[[], Awaitable[Any]]) -> None:
+async def _register_client(region: Region, body: dict[str, Any]) -> None:
+    """Register a client unless it is there already, from an earlier run."""
     try:
-        await make()
+        await clients.register(region, body)
     except Refusal as refused:
         if refused.code is not Code.CLIENT_EXISTS:
             raise

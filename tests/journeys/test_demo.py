@@ -58,7 +58,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 def claims_of(token: str) -> dict[str, Any]:
     """Return the claims of a compact JWS, unverified."""
-    return read_json(b64u_decode(token.strip().split(".")[1]), Reason.STATUS)
+    claims: dict[str, Any] = read_json(b64u_decode(token.strip().split(".")[1]), Reason.STATUS)
+    return claims
 
 
 def licences(folder: Path) -> list[str]:
@@ -72,7 +73,7 @@ def test_it_leaves_every_artefact_of_the_contract(demo: tuple[Path, str]) -> Non
 
     assert [name for name in ARTEFACTS if not (folder / name).is_file()] == []
     assert "✗" not in printed
-    assert json.loads((folder / "summary.json").read_text())["checks"] >= 25
+    assert json.loads((folder / "summary.json").read_text())["checks"] >= 24
 
 
 def test_the_verdicts_turn(demo: tuple[Path, str]) -> None:
@@ -157,4 +158,6 @@ def test_a_qr_reader_reads_both_codes(demo: tuple[Path, str]) -> None:
     folder, _ = demo
     for name in ("code-static", "code-dynamic"):
         with Image.open(folder / f"{name}.png") as picture:
-            assert zxingcpp.read_barcode(picture.convert("L")).text == (folder / f"{name}.txt").read_text().strip()
+            found = zxingcpp.read_barcode(picture.convert("L"))
+        assert found is not None
+        assert found.text == (folder / f"{name}.txt").read_text().strip()

@@ -59,11 +59,12 @@ class Worker:
             today = time.strftime("%Y-%m-%d")
             act = {
                 "act": "suspend", "authority": "示例省教育厅", "articles": ["示例第一条"], "reason": "示例",
-                "document_no": f"示〔2026〕{number}号", "decided_at": today, "served_at": today, "effective_from": today,
+                "document_no": f"示〔2026〕{number}号", "decided_at": today, "served_at": today,
+                "effective_from": today,
             }  # fmt: skip
             issuer.post(f"/v1/licences/{known}/acts", act, operator=OPERATOR)
         else:
-            flag = {"targets": [{"kind": "licence", "id": known}], "reason": "示例"}
+            flag = {"targets": [{"licence": known}], "reason": "示例"}
             supervisor.post("/v1/fraud-flags", flag, operator=OPERATOR)
 
 
@@ -97,7 +98,7 @@ def test_two_services_write_one_log(postgres_url: str, tmp_path: Path, monkeypat
             assert len(set(indexes)) == len(indexes)
             assert set().union(*(worker.codes for worker in workers)) <= {
                 "basis.cause_open",
-                "act.not_possible",
+                "licence.state",
                 "stale",
             }
             assert_same_log(one, other, max(indexes))
