@@ -111,6 +111,13 @@ def test_encode_refuses_what_is_outside_the_domain(value: object) -> None:
         canonical.encode(value)
 
 
+def test_text_that_only_looks_like_an_escaped_nul_passes() -> None:
+    """A backslash, a `u` and four zeros are six harmless characters."""
+    value = {"\\u0000": ["\\u0000", "\\\\u0000"]}
+
+    assert canonical.decode(canonical.encode(value)) == value
+
+
 def test_decode_object_wants_an_object() -> None:
     """An array or a text is refused where an object belongs."""
     assert canonical.decode_object(b'{"a":[]}') == {"a": []}
