@@ -111,7 +111,7 @@ class Import:
                 "/v1/licences/batch",
                 operator=self._operator,
                 content=body,
-                params={"import": self._rule},
+                params={"kind": "import", "rule": self._rule},
                 headers={"Content-Type": "application/x-ndjson", "Idempotency-Key": secrets.token_urlsafe(12)},
             )
             lines = answer.content.splitlines()
@@ -195,7 +195,7 @@ def import_backlog(
     """导入历史证照：可中断、可续传、逐行给出结果。Import a backlog: resumable, accounted for row by row."""
     with httpx.Client(base_url=url, timeout=httpx.Timeout(600, connect=10)) as http:
         try:
-            issuer = http.get("/.well-known/elicence-region").raise_for_status().json()["base_url"]
+            issuer = http.get("/.well-known/elicence-region").raise_for_status().json()["iss"]
             work = Import(file, ServiceClient.from_file(http, client, key, issuer), operator, rule)
             _run(work, file)
         except Refused as refused:
