@@ -1,4 +1,4 @@
-"""A served region for journeys: departments with officers, a holder's phone, a stranger with files, an auditor at the end."""
+"""A served region for journeys: departments with officers, a holder's phone, a stranger with files, an audit at the end."""
 
 from __future__ import annotations
 
@@ -80,9 +80,18 @@ class World:
         (self.folder / "trust.jwt").write_text((await self.public("/trust-list")).text)
         options = ["--trust", str(self.folder / "trust.jwt"), "--root", str(self.folder / "root.txt")]
         if status is not None:
+            await self._served(status)
             (self.folder / "status.jwt").write_text((await self.public(status)).text)
             options += ["--status", str(self.folder / "status.jwt")]
         return options
+
+    async def _served(self, path: str) -> None:
+        """Wait until something is published for the first time: a list's first licence is answered before its list."""
+
+        async def there() -> bool:
+            return (await self.service.http.get(path.removeprefix(BASE_URL))).status_code == 200
+
+        await until(there)
 
     def offline(self, presented: str, *options: str, receipt: str | None = None) -> tuple[int, list[str]]:
         """Run `elicence-verify` on what is presented; return its exit status and the reasons it prints."""
@@ -109,10 +118,12 @@ class World:
 
     async def status_value(self, status: dict[str, Any]) -> int:
         """Return what the served status list says of a slot."""
+        await self._served(status["uri"])
         token = (await self.public(status["uri"])).text
         claims = jwt.decode(token, options={"verify_signature": False})
         packed = inflate(claims["status_list"]["lst"])
-        return packed[status["idx"] // 4] >> (2 * (status["idx"] % 4)) & 3
+        index: int = status["idx"]
+        return packed[index // 4] >> (2 * (index % 4)) & 3
 
     async def holder(self, id_type: str, number: str) -> Holder:
         """Return a holder who has signed in at the identity platform, behind the region's app."""
@@ -155,7 +166,7 @@ async def _department(service: Service, id_: str) -> Department:
 
 
 @asynccontextmanager
-async def world_on(database_url: str, folder: Path, *, audit: bool = True, **settings: Any) -> AsyncIterator[World]:
+async def world_on(database_url: str, folder: Path, **settings: Any) -> AsyncIterator[World]:
     """Serve a furnished region for the block; afterwards everything stored is audited, whatever the block did to it."""
     async with service_on(database_url, folder, **settings) as service:
         region = service.region
@@ -166,8 +177,7 @@ async def world_on(database_url: str, folder: Path, *, audit: bool = True, **set
         world = World(service, folder, departments, operator, app)
         await world.trusted()
         yield world
-    if audit:
-        audited(region.config, region.store)
+    audited(region.config, region.store)
 
 
 def audited(config: Any, store: Any) -> dict[str, int]:
