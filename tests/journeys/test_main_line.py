@@ -279,7 +279,7 @@ async def old_bundle_ages(world: World, bundle: str) -> None:
 
 
 async def told(world: World, family: Family) -> None:
-    """Owners are told of their licences, the window's department of what it had relied on; acknowledged once, no more."""
+    """Owners are told of their licences, the window's department of what it had relied on; then no more."""
     expected = {
         EDUCATION: [("licence.revoked", "diploma", False)],
         HOUSING: [("licence.revoked", "certificate", False)],

@@ -1,4 +1,4 @@
-"""A served region for journeys: departments with officers, a holder's phone, a stranger with files, an audit at the end."""
+"""A served region for journeys: departments with officers, a holder's phone, a stranger with files; then an audit."""
 
 from __future__ import annotations
 
