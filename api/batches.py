@@ -11,14 +11,14 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import IO, Annotated, Any, Final, Literal
 
 import orjson
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api import problems
 from api.batch_input import MEDIA_TYPES, NDJSON, lines, put, row_of, take
 from api.bodies import Body, Day, Line, PathId
-from api.call import MAX_KEY_CHARACTERS, Issuer, RegionNow, Tongue
+from api.call import Issuer, RegionNow, Tongue, idempotency_key
 from api.licences import ActBody, IssueBody
 from api.operations import answer, described
 from api.settings import Settings
@@ -165,7 +165,6 @@ async def send(
     actor: Issuer,
     kind: Kind = "issue",
     rule: Rule = "strict",
-    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
 ) -> Response:
     """Take in the whole batch and say where to ask about it; it is worked off whatever happens to this process."""
     _take_ndjson(request)
@@ -175,7 +174,7 @@ async def send(
         async for number, line in lines(request.stream(), settings):
             yield row_of(number, line, settings.max_row_bytes)
 
-    order = batches.Order(kind, rule, idempotency_key or None)
+    order = batches.Order(kind, rule, idempotency_key(request))
     status = await batches.take_in(region, actor, order, rows())
     request.app.state.batches.pulse.wake()
     return answer(_status(region, status), 202, {"Location": f"{region.base_url}/v1/batches/{status['id']}"})

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import orjson
 from cachetools import TTLCache
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 
 from api.auth import CHECK_LIFE_S, Tokens, actor_of
 from api.problems import Language, language_of
@@ -20,6 +20,8 @@ from ledger.region import Region
 
 OFFICER_SCOPES = frozenset({"issue", "window", "supervise"})
 """Scopes under which somebody at a desk acts, so that the call has to name the officer (protocol rule 31)."""
+OPERATOR_HEADER = "Elicence-Operator"
+KEY_HEADER = "Idempotency-Key"
 MAX_KEY_CHARACTERS = 128
 MAX_OPERATOR_CHARACTERS = 64
 
@@ -101,15 +103,9 @@ def allowed(*scopes: str, officer: bool = True) -> Callable[..., Awaitable[Actor
     Raises `Refusal` `scope.exceeded`, or `operator.missing` where an officer has to be named.
     """
 
-    async def actor(
-        request: Request,
-        authorization: Annotated[str | None, Header()] = None,
-        elicence_operator: Annotated[str | None, Header(max_length=3 * 3 * MAX_OPERATOR_CHARACTERS)] = None,
-    ) -> Actor:
+    async def actor(request: Request) -> Actor:
         callers: Callers = request.app.state.callers
-        # Header values are ASCII; an officer's number or name may be percent-encoded UTF-8.
-        operator = unquote(elicence_operator).strip()[:MAX_OPERATOR_CHARACTERS] if elicence_operator else None
-        caller = await callers.actor(authorization, operator or None)
+        caller = await callers.actor(request.headers.get("authorization"), _officer(request))
         used = [scope for scope in scopes if caller.may(scope)]
         if not used:
             raise Refusal(Code.SCOPE_EXCEEDED, needs=list(scopes))
@@ -121,13 +117,24 @@ def allowed(*scopes: str, officer: bool = True) -> Callable[..., Awaitable[Actor
     return actor
 
 
-async def holder(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+def _officer(request: Request) -> str | None:
+    """Return who is named by `Elicence-Operator`: header values are ASCII, so a name comes percent-encoded.
+
+    Raises `Refusal` parameter.invalid.
+    """
+    named = unquote(request.headers.get(OPERATOR_HEADER, "")).strip()
+    if len(named) > MAX_OPERATOR_CHARACTERS or not named.isprintable():
+        raise Refusal(Code.PARAMETER_INVALID, f"#header/{OPERATOR_HEADER}", limit=MAX_OPERATOR_CHARACTERS)
+    return named or None
+
+
+async def holder(request: Request) -> str:
     """Return the subject behind a holder's token (RFC 8693).
 
     Raises `Refusal` with a `token.*` or `client.*` code, or `scope.exceeded` for a token that is no holder's.
     """
     callers: Callers = request.app.state.callers
-    return await callers.subject(authorization)
+    return await callers.subject(request.headers.get("authorization"))
 
 
 holder.scopes = ("holder",)  # type: ignore[attr-defined] # as above
@@ -157,19 +164,26 @@ class Once:
         return await case_steps.once(region, key, lambda: act(key))
 
 
-async def once(
-    request: Request, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
-) -> Once:
+async def once(request: Request) -> Once:
     """Return what makes this call the same call again.
 
-    Raises `Refusal` `idempotency.missing`.
+    Raises `Refusal` `idempotency.missing`, parameter.invalid.
     """
-    if not idempotency_key:
+    key = idempotency_key(request)
+    if key is None:
         raise Refusal(Code.IDEMPOTENCY_MISSING)
     body: Any = await request.json() if await request.body() else None
     # The path with its ids is part of what the key stands for: the same key on another licence is another body.
-    canonical = orjson.dumps([request.url.path, body], option=orjson.OPT_SORT_KEYS)
-    return Once(f"{request.method} {request.scope['route'].path}", idempotency_key, canonical)
+    canonical = orjson.dumps([request.scope["path"], body], option=orjson.OPT_SORT_KEYS)
+    return Once(f"{request.method} {request.scope['route'].path}", key, canonical)
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the `Idempotency-Key`, `None` where there is none. Raises `Refusal` parameter.invalid."""
+    key = request.headers.get(KEY_HEADER, "")
+    if len(key) > MAX_KEY_CHARACTERS:
+        raise Refusal(Code.PARAMETER_INVALID, f"#header/{KEY_HEADER}", limit=MAX_KEY_CHARACTERS)
+    return key or None
 
 
 RegionNow = Annotated[Region, Depends(region_of)]

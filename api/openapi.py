@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from api import problems
-from api.call import once
+from api.call import KEY_HEADER, MAX_KEY_CHARACTERS, MAX_OPERATOR_CHARACTERS, OPERATOR_HEADER, once
 from api.operations import JSON, OPERATIONS, Description, posted, posted_or_none
 from ledger.errors import Code
 
@@ -54,6 +54,8 @@ _WRITING: Final = frozenset(
     }
 )
 _ONCE: Final = frozenset({Code.IDEMPOTENCY_MISSING, Code.IDEMPOTENCY_CONFLICT, Code.ANSWER_ERASED})
+_KEY_OPTIONAL: Final = "sendBatch"
+"""Its rows have keys of their own."""
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "A refusal (RFC 9457); what else it names stands in further members.",
@@ -183,7 +185,10 @@ def _complete(
     scopes = sorted({scope for call in calls for scope in getattr(call, "scopes", ())})
     if scopes:
         operation["security"] = [{"account": [scope]} for scope in scopes]
-    _name_parameters(operation, once in calls)
+    officer = bool(scopes) and scopes != ["holder"]
+    headers = _headers(officer, once in calls or name == _KEY_OPTIONAL, once in calls)
+    if headers:
+        operation["parameters"] = [*operation.get("parameters", ()), *headers]
     if said.takes is not None or "request" in example:
         operation["requestBody"] = _request_body(said, example, operation.get("requestBody"))
     codes = said.refuses | _ANY
@@ -199,23 +204,22 @@ def _complete(
     operation["responses"] = {**kept, str(said.status): _success(said, example), **shared.of(codes, kept)}
 
 
-def _name_parameters(operation: dict[str, Any], key_required: bool) -> None:
-    """The token is described as a security scheme, which is where readers of OpenAPI look for it."""
-    parameters = [each for each in operation.get("parameters", ()) if each["name"].lower() != "authorization"]
-    for each in parameters:
-        if each["name"] == "idempotency-key":
-            each |= {
-                "name": "Idempotency-Key",
-                "required": key_required,
-                "schema": {"type": "string", "maxLength": 128},
-            }
-            each["description"] = "The same key and body again get the same answer; one key for each operation."
-        if each["name"] == "elicence-operator":
-            each |= {"name": "Elicence-Operator", "schema": {"type": "string", "maxLength": 576}}
-            each["description"] = "The officer at work, percent-encoded where not ASCII; kept in the record."
-    operation.pop("parameters", None)
-    if parameters:
-        operation["parameters"] = parameters
+def _headers(officer: bool, key: bool, key_required: bool) -> list[dict[str, Any]]:
+    """Describe the headers that calls with an account have in common."""
+    found: list[dict[str, Any]] = []
+    if officer:
+        said = "The officer at work, percent-encoded where not ASCII; kept in the record. Demanded of desks' scopes."
+        schema = {"type": "string", "maxLength": 3 * 3 * MAX_OPERATOR_CHARACTERS}
+        found.append(
+            {"name": OPERATOR_HEADER, "in": "header", "required": False, "description": said, "schema": schema}
+        )
+    if key:
+        said = "The same key and body again get the same answer; one key for each operation."
+        limits = {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARACTERS}
+        found.append(
+            {"name": KEY_HEADER, "in": "header", "required": key_required, "description": said, "schema": limits}
+        )
+    return found
 
 
 def _request_body(said: Description, example: Mapping[str, Any], known: dict[str, Any] | None) -> dict[str, Any]:

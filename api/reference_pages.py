@@ -13,10 +13,10 @@ _PROBLEMS = """# Refusals
 
 Made by `python -m api.reference_pages docs` from `api/problems.toml`; do not edit.
 
-Every refusal is `application/problem+json` (RFC 9457). `type` is `<base>/problems/<code>` and never changes; `title` and
-`next` come in the caller's language (`Accept-Language`, Chinese unless English is preferred). `errors[]` points into the
-body with JSON Pointers, into the address or headers as `#query/…`, `#path/…`, `#header/…`. What else is known stands in
-further members, `retry_after` (seconds) among them; a refusal with status 503 also carries `Retry-After`.
+Every refusal is `application/problem+json` (RFC 9457). `type` is `<base>/problems/<code>` and never changes; `title`
+and `next` come in the caller's language (`Accept-Language`, Chinese unless English is preferred). `errors[]` points
+into the body with JSON Pointers, into the address or headers as `#query/…`, `#path/…`, `#header/…`. What else is known
+stands in further members, `retry_after` (seconds) among them; a refusal with status 503 also carries `Retry-After`.
 
 | code | status | title | next step |
 |---|---|---|---|
