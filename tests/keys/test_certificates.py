@@ -1,21 +1,17 @@
 """Certificates: what we make, others accept; what we accept is exactly a root and one leaf under it."""
 
-import asyncio
-import base64
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,68 +21,30 @@ from keys.certificates import (
     certified_key,
     check_leaf,
     check_root,
-    department_subject,
     fingerprint,
     parse_fingerprint,
     service_subject,
 )
-from keys.certification import Request, create_root, from_pem_or_der, issue_leaf, read_request, to_pem, write_request
+from keys.certification import from_pem_or_der, issue_leaf, read_request, to_pem, write_request
 from keys.errors import BadCertificate, BadKey
 from keys.local_signer import LocalSigner
 from keys.private_key import PrivateKey
 from keys.suites import ES256
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-END = datetime(2056, 1, 1, tzinfo=UTC)
-DEPARTMENT = "91330106EXAMPLE001"
-SUBJECT = department_subject("https://ledger.example", DEPARTMENT, "示例市场监督管理局", "licence")
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A root and a department's leaf, with both private halves."""
-
-    root_key: PrivateKey
-    leaf_key: PrivateKey
-    root: bytes
-    leaf: bytes
-
-
-def read_der_request(der: bytes) -> Request:
-    """Read a request whose PEM armour is put on here."""
-    body = base64.b64encode(der).decode()
-    return read_request(f"-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n")
-
-
-async def make_root(key: PrivateKey, name: str = "示例区") -> bytes:
-    """Return a root certificate for `key`."""
-    return await create_root(
-        LocalSigner("root", None, key), region="330106", name=name, not_before=START, not_after=END
-    )
-
-
-async def make_leaf(root_key: PrivateKey, root: bytes, key: PrivateKey, subject: LeafSubject = SUBJECT) -> bytes:
-    """Return the leaf for `key` after its request has gone to and fro as text."""
-    request = read_request(write_request(key, subject))
-    signer = LocalSigner("root", None, root_key)
-    return await issue_leaf(signer, root, request, not_before=START, not_after=START + timedelta(days=400))
-
-
-@pytest.fixture
-async def chain() -> Chain:
-    """Give a fresh root and leaf."""
-    return await made()
-
-
-async def made() -> Chain:
-    """Return a fresh root and leaf."""
-    root_key, leaf_key = PrivateKey.generate(ES256), PrivateKey.generate(ES256)
-    root = await make_root(root_key)
-    return Chain(root_key, leaf_key, root, await make_leaf(root_key, root, leaf_key))
-
-
-PINNED = asyncio.run(made())
-REQUEST = x509.load_pem_x509_csr(write_request(PINNED.leaf_key, SUBJECT).encode()).public_bytes(Encoding.DER)
+from tests.keys.chain import (
+    DEPARTMENT,
+    DNS,
+    END,
+    PINNED,
+    REQUEST,
+    START,
+    SUBJECT,
+    Chain,
+    flipped,
+    make_leaf,
+    make_root,
+    names,
+    read_der_request,
+)
 
 
 def test_a_leaf_says_who_signs_for_what(chain: Chain) -> None:
@@ -238,131 +196,6 @@ async def test_only_es256_keys_are_certified(chain: Chain) -> None:
         write_request(ed, SUBJECT)
 
 
-Builder = x509.CertificateBuilder
-
-
-def names(*others: x509.GeneralName) -> x509.SubjectAlternativeName:
-    """Return the alternative names of `SUBJECT` and `others`."""
-    return x509.SubjectAlternativeName([x509.UniformResourceIdentifier(SUBJECT.uri), *others])
-
-
-def hand_made(
-    chain: Chain,
-    without: type[x509.ExtensionType] | None = None,
-    instead: x509.ExtensionType | None = None,
-    critical: bool = False,
-    subject: x509.Name | None = None,
-    signed: Callable[[Builder, PrivateKey], x509.Certificate] = lambda b, key: b.sign(key.held, SHA256()),
-) -> bytes:
-    """Return a leaf like the chain's own but for one extension, its subject or the way it is signed."""
-    good, root = map(x509.load_der_x509_certificate, (chain.leaf, chain.root))
-    builder = Builder().subject_name(subject or good.subject).issuer_name(root.subject)
-    builder = builder.public_key(chain.leaf_key.held.public_key()).serial_number(7)
-    builder = builder.not_valid_before(START).not_valid_after(END)
-    for extension in good.extensions:
-        if not isinstance(extension.value, without or type(instead)):
-            builder = builder.add_extension(extension.value, extension.critical)
-    if instead is not None:
-        builder = builder.add_extension(instead, critical)
-    return signed(builder, chain.root_key).public_bytes(Encoding.DER)
-
-
-def usage(**uses: bool) -> x509.KeyUsage:
-    """Return a KeyUsage with only `uses`."""
-    every = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign"
-    )
-    return x509.KeyUsage(
-        **{use: uses.get(use, False) for use in every.split()}, encipher_only=False, decipher_only=False
-    )
-
-
-DNS = x509.DNSName("ledger.example")
-
-
-@pytest.mark.parametrize(
-    "instead",
-    [
-        x509.BasicConstraints(ca=True, path_length=None),
-        usage(key_encipherment=True),
-        usage(digital_signature=True, key_cert_sign=True),
-        usage(digital_signature=True, crl_sign=True),
-        x509.AuthorityKeyIdentifier(bytes(32), None, None),
-        x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(x509.Name([]))], 1),
-        names(),
-        names(DNS, x509.DNSName("other.example")),
-        names(x509.DNSName("other.example")),
-        names(DNS, x509.RFC822Name("a@ledger.example")),
-        names(DNS, x509.UniformResourceIdentifier("https://ledger.example/d/other")),
-        x509.SubjectAlternativeName([DNS]),
-        x509.SubjectAlternativeName([x509.UniformResourceIdentifier("urn:no-host"), DNS]),
-    ],
-    ids=lambda extension: repr(extension)[1:70],
-)
-def test_a_leaf_with_another_extension_is_refused(chain: Chain, instead: x509.ExtensionType) -> None:
-    """Signed by the true root, but not of the profile."""
-    with pytest.raises(BadCertificate):
-        check_leaf(hand_made(chain, instead=instead), chain.root)
-
-
-@pytest.mark.parametrize(
-    "missing",
-    [
-        x509.BasicConstraints,
-        x509.KeyUsage,
-        x509.SubjectKeyIdentifier,
-        x509.AuthorityKeyIdentifier,
-        x509.SubjectAlternativeName,
-    ],
-)
-def test_a_leaf_without_one_of_the_five_extensions_is_refused(chain: Chain, missing: type[x509.ExtensionType]) -> None:
-    """Each of them is needed by some verifier."""
-    with pytest.raises(BadCertificate, match="lacks"):
-        check_leaf(hand_made(chain, without=missing), chain.root)
-
-
-def test_unknown_extensions_are_refused_only_when_critical(chain: Chain) -> None:
-    """A note in the margin is allowed; a restriction we do not understand is not."""
-    extra = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-
-    check_leaf(hand_made(chain, instead=extra), chain.root)
-    with pytest.raises(BadCertificate, match="critical"):
-        check_leaf(hand_made(chain, instead=extra, critical=True), chain.root)
-
-
-def test_other_signature_algorithms_are_refused(chain: Chain) -> None:
-    """The algorithm is not for the certificate to choose."""
-    with pytest.raises(BadCertificate, match="ES256"):
-        check_leaf(hand_made(chain, signed=lambda builder, key: builder.sign(key.held, SHA384())), chain.root)
-    stranger = ed25519.Ed25519PrivateKey.generate()
-    with pytest.raises(BadCertificate, match="ES256"):
-        check_leaf(hand_made(chain, signed=lambda builder, _: builder.sign(stranger, None)), chain.root)
-
-
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        [(NameOID.COMMON_NAME, "licence")],
-        [(NameOID.ORGANIZATION_NAME, "示例局")],
-        [(NameOID.COMMON_NAME, "licence"), (NameOID.COMMON_NAME, "list"), (NameOID.ORGANIZATION_NAME, "示例局")],
-        [
-            (NameOID.COMMON_NAME, "licence"),
-            (NameOID.ORGANIZATION_NAME, "示例局"),
-            (NameOID.SERIAL_NUMBER, DEPARTMENT),
-            (NameOID.ORGANIZATION_IDENTIFIER, "NTRCN-91330106EXAMPLE002"),
-        ],
-    ],
-)
-def test_subjects_that_are_incomplete_or_contradict_themselves_are_refused(
-    chain: Chain, attributes: list[tuple[x509.ObjectIdentifier, str]]
-) -> None:
-    """One purpose, one organisation, and at most one department number in its two places."""
-    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
-
-    with pytest.raises(BadCertificate):
-        check_leaf(hand_made(chain, subject=subject, without=x509.UnrecognizedExtension), chain.root)
-
-
 def test_a_request_tells_its_key_and_subject(chain: Chain) -> None:
     """What goes to the root as PEM comes out unchanged."""
     request = read_request(write_request(chain.leaf_key, SUBJECT))
@@ -428,8 +261,3 @@ def test_certificates_are_read_as_pem_or_der(chain: Chain) -> None:
     assert from_pem_or_der(to_pem(chain.leaf).encode()) == from_pem_or_der(chain.leaf) == chain.leaf
     with pytest.raises(BadCertificate):
         from_pem_or_der(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-
-
-def flipped(data: bytes, position: int) -> bytes:
-    """Return `data` with the lowest bit of one byte turned."""
-    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
