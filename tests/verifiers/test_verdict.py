@@ -1,0 +1,176 @@
+"""What a verdict says beside its outcome, and what a verifier remembers."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.verifiers.issuer import LIST_URI, NOW, ORIGIN, REGION, Issuer, judge
+from tests.verifiers.judged import GOOD, HOUR, ISSUER, PINNED, TRUST, given_to
+from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.errors import Reason, VerificationError
+from verifiers.licence import Imported, present
+from verifiers.policy import Seen, SeenList
+from verifiers.reasons import NOTE_TITLES, TITLES, UNDETERMINED, Note, title
+from verifiers.report import describe
+from verifiers.verdict import Finding, NotVerified, Outcome, Step
+from verifiers.verification import verify
+
+# --- what is said beside the outcome ---------------------------------------------------------------------------------
+
+
+def test_a_verdict_shows_what_was_disclosed_and_nothing_else() -> None:
+    """And nothing at all where the signature does not hold."""
+    part = present(GOOD.compact, [("holders", 0, "name")])
+    shown = given_to(part).licence
+    forged = given_to(GOOD.compact.replace(GOOD.compact.split("~")[0][-8:], "AAAAAAAA"))
+
+    assert shown is not None
+    assert shown["fields"] == {"scope": "预包装食品销售"} and "number" not in shown
+    assert shown["holders"] == [{"kind": "organisation", "name": "示例食品有限公司"}]
+    assert forged.licence is None
+
+
+def test_a_revoked_licence_is_still_shown() -> None:
+    """The window must see what it is that was revoked."""
+    assert given_to(status=[ISSUER.status(TRUST, values={7: 1})]).licence is not None
+
+
+def test_an_imported_licence_says_so_in_every_verdict() -> None:
+    """With original issuer, date and assurance."""
+    imported = Imported("示例原发证机关", dt.date(2001, 1, 1), "declared", ("identifier.check",))
+    issued = ISSUER.issue(70, kind="licence.imported", imported=imported)
+    receipt = ISSUER.receipt(issued.index, issued.opening)
+    verdict = given_to(issued.compact, receipt=receipt, status=[ISSUER.status(TRUST)])
+
+    assert verdict.outcome is Outcome.VALID and Note.IMPORTED in verdict.notes
+    assert verdict.licence is not None and verdict.licence["imported"]["issuer"] == "示例原发证机关"
+
+
+@pytest.mark.parametrize(
+    ("watchers", "quorum", "by", "note"),
+    [
+        (0, 0, 0, Note.NOBODY_WATCHED),
+        (3, 2, 1, Note.NOT_WITNESSED),
+        (4, 2, 4, Note.DETECT_ONLY),
+        (3, 2, 3, None),
+    ],
+)
+def test_a_verdict_says_how_well_the_log_is_watched(watchers: int, quorum: int, by: int, note: Note | None) -> None:
+    """Protocol 12, 16 and 29."""
+    region = Issuer(watchers=watchers, quorum=quorum)
+    issued = region.issue(7)
+    receipt = region.receipt(issued.index, issued.opening, checkpoint=region.checkpoint(by=by))
+
+    verdict = judge(issued.compact, region.trust(), status=[region.status()], receipt=receipt)
+
+    assert verdict.notes == ((note,) if note else ())
+
+
+def test_verify_remembers_what_it_saw() -> None:
+    """Trust list number, state of the list and newest time, for the next call and for a state file."""
+    verified = verify(
+        GOOD.compact,
+        trust=TRUST,
+        status=[ISSUER.status(TRUST)],
+        receipt=ISSUER.receipt(GOOD.index, GOOD.opening),
+        at=NOW,
+        policy=PINNED,
+    )
+    seen = verified.seen
+
+    assert (seen.trust, seen.newest) == ({REGION: 1}, NOW)
+    assert seen.lists == {LIST_URI: SeenList(ORIGIN, len(ISSUER.entries))}
+    assert Seen.from_json(seen.to_json()) == seen
+    with pytest.raises(VerificationError):
+        Seen.from_json({"v": 1, "trust": [], "lists": [{}], "newest": None})
+
+
+def test_without_a_pin_nothing_is_remembered_of_the_list() -> None:
+    """Else anybody's list would lock out the region's own."""
+    with pytest.raises(NotVerified) as caught:
+        verify(GOOD.compact, trust=ISSUER.trust(pin=False, seq=9), at=NOW)
+
+    assert caught.value.seen.trust == {}
+
+
+def test_a_receipt_alone_shows_its_entry() -> None:
+    """In the log or not; nothing about a licence."""
+    receipt = ISSUER.receipt(GOOD.index, GOOD.opening)
+    verdict = judge(receipt, TRUST, policy=PINNED)
+    broken = judge(receipt.replace(f"index {GOOD.index}", "index 0"), TRUST, policy=PINNED)
+
+    assert verdict.outcome is Outcome.VALID
+    assert verdict.licence is not None and verdict.licence["entry"]["kind"] == "licence.issued"
+    assert broken.reasons == (Reason.RECEIPT_INCLUSION,)
+
+
+def test_each_check_says_on_what_it_rests_and_how_old_that_is() -> None:
+    """In the order of the steps."""
+    verdict = given_to(at=NOW + dt.timedelta(seconds=20))
+    document = verdict.to_json("en")
+
+    assert [check["step"] for check in document["checks"]] == [step.value for step in Step if step is not Step.LEDGER]
+    assert {check["step"]: check["age_s"] for check in document["checks"]}["trust_list"] == 20
+    assert {"outcome", "reasons", "checks", "bound_s", "licence", "region", "at"} <= set(document)
+
+
+def test_every_reason_and_note_has_titles_in_both_languages() -> None:
+    """The closed tables and their words stay in step."""
+    assert set(TITLES) == set(Reason) and set(NOTE_TITLES) == set(Note)
+    for code in (*Reason, *Note):
+        assert title(code, "zh") != title(code, "en")
+    assert len({title(code, "en") for code in Reason}) == len(Reason)
+    assert set(Reason) >= UNDETERMINED
+
+
+def test_a_verdict_takes_further_findings_and_the_worst_wins() -> None:
+    """As the issuing region's own ledger adds them."""
+    verdict = given_to().adding([Finding.of(Reason.STATE_SUPERSEDED)], bound_s=1)
+
+    assert (verdict.outcome, verdict.reasons, verdict.bound_s) == (Outcome.INVALID, (Reason.STATE_SUPERSEDED,), 1)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_verdict_can_be_told_in_words(language: str) -> None:
+    """Outcome first, then why, then every step."""
+    text = describe(given_to(status=[ISSUER.status(TRUST, values={7: 2})], at=NOW + 3 * HOUR), language)
+
+    assert text.splitlines()[0] == ("无效" if language == "zh" else "INVALID")
+    assert "status.suspended" in text and "示例食品有限公司" in text
+
+
+def test_a_cache_of_checkpoints_is_bounded_and_forgets_with_the_trust_list() -> None:
+    """It never outlives what it was checked against."""
+    cache = CheckpointCache(2)
+    for size in (2, 3, 4):
+        cache.open(ISSUER.checkpoint(size), TRUST)
+    assert len(cache) == 2
+    text = ISSUER.checkpoint(4)
+    assert cache.open(text, TRUST) is cache.open(text, TRUST)
+
+    cache.open(ISSUER.checkpoint(4), ISSUER.trust(seq=2))
+    assert len(cache) == 1
+    with pytest.raises(ValueError):
+        CheckpointCache(-1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.text(max_size=200), st.binary(max_size=200)), st.one_of(st.none(), st.text(max_size=100)))
+def test_nothing_presented_makes_verify_fail(presented: str | bytes, receipt: str | None) -> None:
+    """Only verdicts come out, whatever goes in."""
+    for shape in ("{}", "{}~{}~", "HTTPS://A/V#{}", "c2sp.org/tlog-proof@v1\n{}"):
+        text = shape.replace("{}", presented.decode("latin-1") if isinstance(presented, bytes) else presented)
+        assert judge(text, TRUST, receipt=receipt).outcome is not Outcome.VALID
+
+
+def test_the_documentation_lists_every_reason_and_note_with_its_titles() -> None:
+    """docs/formats/verdict.md and the closed tables say the same."""
+    page = (Path(__file__).parents[2] / "docs" / "formats" / "verdict.md").read_text(encoding="utf-8")
+
+    for code in (*Reason, *Note):
+        assert f"| `{code.value}` | {title(code, 'zh')} | {title(code, 'en')} |" in page
+    for reason in UNDETERMINED:
+        assert f"| `{reason.value}` | {TITLES[reason][0]} | {TITLES[reason][1]} | undetermined |" in page
