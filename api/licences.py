@@ -27,7 +27,7 @@ from ledger.errors import Refusal
 from ledger.events import Event
 from ledger.issue_requests import parse_issue
 from ledger.issued import Issued
-from ledger.receipts import receipt_of
+from ledger.receipts import counting_size, receipt_of
 from ledger.region import Region
 
 router = APIRouter(tags=["licences"], route_class=StrictRoute)
@@ -253,8 +253,13 @@ async def receipt(
     version: Version = None,
     size: Annotated[int | None, Query(ge=1, le=2**53 - 1, description="Size of an older checkpoint.")] = None,
 ) -> Response:
-    """Return the receipt of a version's entry under the newest checkpoint, or under one of a stated size."""
+    """Return the receipt of a version's entry, or the same under an older checkpoint of a stated size.
+
+    It ends in the newest checkpoint, and where key or grant have ended in the one that shows what was signed before.
+    """
     event = await _read(region, actor, licence, version)
+    if size is None:
+        size = await region.database.read(lambda tx: counting_size(tx, region.catalogue, region.origin, event.idx))
     text = await receipt_of(region, event.idx, size=size)
     return Response(text, media_type=NOTE, headers={"Cache-Control": "no-store"})
 

@@ -6,19 +6,18 @@ the licence. A bundle ages: what it says of status is as old as its status list 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from ledger import positions, trust_publishing
-from ledger.catalogue import Catalogue
+from ledger import trust_publishing
 from ledger.database import Reading
 from ledger.documents import code_of, compact_of
 from ledger.errors import Code, Refusal
 from ledger.events import Event
 from ledger.history import load_event
 from ledger.licences import entry_of
-from ledger.receipts import receipt_of, receipts_of
+from ledger.receipts import counting_size, receipt_of, receipts_of
 from ledger.status_tokens import path_of
 from ledger.tables.licences import licence_versions, licences
 from ledger.tables.log import thing_events
@@ -59,32 +58,6 @@ async def bundle_of(region: Region, licence: str, version: int | None = None) ->
     )
 
 
-def counting_size(tx: Reading, catalogue: Catalogue, origin: str, version: Any, licence: Any) -> int | None:
-    """Return the tree under which a document's entry counts, where that is not just any (protocol 16), else None.
-
-    A key whose term has ended is good for what the tree of its last position contains, a compromised one for what the
-    tree of `trust_before` contains; where every grant for the type has ended the last one's tree counts. `version`
-    and `licence` are rows of their tables.
-    """
-    ends = []
-    key = catalogue.keys.get(version.kid_licence)
-    if key is not None and key.closed_idx is not None:
-        ends.append(_end(tx, origin, key.closed_idx))
-    if key is not None and key.revoked is not None and "trust_before" in key.revoked:
-        ends.append(int(key.revoked["trust_before"]["size"]))
-    scope = (licence.issuer, licence.type, licence.major)
-    held = [each for each in catalogue.grants.values() if (each.department, each.type, each.major) == scope]
-    closed = [each.closed_idx for each in held if each.closed_idx is not None]
-    if held and len(closed) == len(held):
-        ends.append(_end(tx, origin, max(closed)))
-    return min((size for size in ends if size is not None and version.idx < size), default=None)
-
-
-def _end(tx: Reading, origin: str, closed_idx: int) -> int | None:
-    covering = positions.covering(tx, origin, closed_idx)
-    return None if covering is None else int(covering["size"])
-
-
 def _find(
     tx: Reading, region: Region, licence: str, version: int | None
 ) -> tuple[Event, bytes, int, list[int], int | None]:
@@ -94,5 +67,5 @@ def _find(
     following = (thing_events.c.thing == licence) & (thing_events.c.n > event.n)
     newest_first = select(thing_events.c.idx).where(following).order_by(thing_events.c.n.desc()).limit(EVENTS_MAX)
     later = sorted(tx.execute(newest_first).scalars())
-    size = counting_size(tx, region.catalogue, region.origin, row, owner)
+    size = counting_size(tx, region.catalogue, region.origin, event.idx)
     return event, bytes(owner.secret), row.list_num, later, size

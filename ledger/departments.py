@@ -110,7 +110,7 @@ async def succeed(
             raise Refusal(Code.STALE)
 
     answer = {"id": id_, "successor": successor, "status": "merged", "grants_moved": len(held)}
-    return await record(
+    result = await record(
         region,
         [event, *moved, *closing],
         answer,
@@ -118,6 +118,8 @@ async def succeed(
         authorise=unchanged,
         touches=[f"custody:{id_}"],
     )
+    keys_registry.follow_log(region)
+    return result
 
 
 async def close(region: Region, actor: Actor, id_: str, *, idempotency: IdempotencyKey | None = None) -> dict[str, Any]:
@@ -137,13 +139,15 @@ async def close(region: Region, actor: Actor, id_: str, *, idempotency: Idempote
         for key in catalogue.keys.values()
         if key.department == id_ and key.closed_idx is None
     ]
-    return await record(
+    result = await record(
         region,
         [event, *ends],
         {"id": id_, "status": "closed"},
         idempotency=idempotency,
         authorise=_still_acts(id_),
     )
+    keys_registry.follow_log(region)
+    return result
 
 
 def _still_acts(id_: str) -> Callable[[Catalogue], None]:

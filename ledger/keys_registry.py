@@ -15,20 +15,22 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from sqlalchemy import bindparam, update
 
-from keys.certificates import LeafSubject, check_root, department_subject, fingerprint
+from keys.certificates import LeafSubject, check_root, department_subject, fingerprint, service_subject
 from keys.certification import issue_leaf, read_request
-from keys.errors import UnknownKey
+from keys.errors import RetiredKey, UnknownKey
 from keys.public_key import PublicKey
+from keys.signer import KeyState
 from keys.suites import ES256
 from ledger import positions
 from ledger.actors import Actor
-from ledger.catalogue import Catalogue, RegisteredKey
+from ledger.catalogue import RegisteredKey
 from ledger.database import Writing, bulk_insert
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
 from ledger.proposals import IdempotencyKey
 from ledger.recording import acted, count_of, record
+from ledger.region_keys import STATEMENT
 from ledger.tables.catalogue import registered_keys
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import REGION
@@ -81,7 +83,7 @@ def new_department_keys(region: Region, department: str) -> dict[str, PublicKey]
     return {purpose: held.get(name) or region.store.create(name, ES256) for purpose, name in names.items()}
 
 
-async def certify(region: Region, name: str, subject: LeafSubject, now: datetime) -> bytes | None:
+async def certify(region: Region, name: str, subject: LeafSubject) -> bytes | None:
     """Have the root in the store certify key `name`, install and return the leaf; `None` where the root is off line."""
     try:
         root = region.store.signer("root")
@@ -91,7 +93,7 @@ async def certify(region: Region, name: str, subject: LeafSubject, now: datetime
         return None
     trusted = check_root(root.certificate)
     request = read_request(region.store.request(name, subject))
-    begins = max(now.replace(microsecond=0), trusted.not_before)
+    begins = max(region.clock.now().replace(microsecond=0), trusted.not_before)
     leaf = await issue_leaf(root, root.certificate, request, not_before=begins, not_after=trusted.not_after)
     region.store.install(name, leaf)
     return leaf
@@ -114,8 +116,7 @@ async def department_keys(
         name = f"{department}/{purpose}"
         certificate = certificate_in_store(region, name, key)
         if purpose in CERTIFIED and certificate is None:
-            subject = department_subject(region.base_url, department, organisation, purpose)
-            certificate = await certify(region, name, subject, region.clock.now())
+            certificate = await certify(region, name, _subject(region, department, organisation, purpose))
             if certificate is None:
                 continue
         events.append(registered(purpose, department, key, certificate, log_from))
@@ -123,15 +124,19 @@ async def department_keys(
 
 
 async def register(
-    region: Region, actor: Actor, department: str, purpose: str, *, idempotency: IdempotencyKey | None = None
+    region: Region, actor: Actor, department: str | None, purpose: str, *, idempotency: IdempotencyKey | None = None
 ) -> dict[str, Any]:
-    """Log the key of a department whose certificate has been installed in the store.
+    """Log the key whose certificate has been installed in the store: a department's, or with `None` a successor of the
+    region's own, so that verifiers have heard of it before it takes over.
 
-    Raises `Refusal` key.certificate while there is none, department.unknown.
+    Raises `Refusal` key.certificate while there is none, key.unknown where nothing waits, department.unknown.
     """
-    region.catalogue.active_department(department)
-    name = f"{department}/{purpose}"
-    key = region.store.signer(name).public_key
+    if department is not None:
+        region.catalogue.active_department(department)
+    name = store_name(department, purpose)
+    key = _waiting(region, name)
+    if key is None:
+        raise Refusal(Code.KEY_UNKNOWN, None, department=department or "", purpose=purpose)
     certificate = certificate_in_store(region, name, key)
     if purpose in CERTIFIED and certificate is None:
         raise Refusal(Code.KEY_CERTIFICATE, None, key=name)
@@ -139,48 +144,91 @@ async def register(
         return answer_of(region.catalogue.keys[key.kid])
     log_from = await region.database.read(lambda tx: positions.latest(tx, region.origin))
     event = registered(purpose, department, key, certificate, log_from, acted(actor))
-    answer = {"kid": key.kid, "purpose": purpose, "department": department}
+    answer = {"kid": key.kid, "purpose": purpose, "department": department or REGION}
     return await record(region, [event], answer, idempotency=idempotency)
 
 
 async def rotate(
-    region: Region, actor: Actor, department: str, purpose: str, *, idempotency: IdempotencyKey | None = None
+    region: Region, actor: Actor, department: str | None, purpose: str, *, idempotency: IdempotencyKey | None = None
 ) -> dict[str, Any]:
-    """Let a new key take over from the one that signs now; what the old one signed stays good.
+    """Let a new key take over from the one that signs now, or from one that was compromised; `None` is the region.
 
-    Raises `Refusal` key.unknown, department.unknown, key.certificate where the root is off line.
+    What the old one signed stays good as far as it did. Raises `Refusal` key.unknown, department.unknown,
+    key.certificate where the root is off line.
     """
-    names = region.catalogue.active_department(department).names
-    old = region.catalogue.active_key(department, purpose)
-    name = f"{department}/{purpose}"
-    key = next((e.public_key for e in region.store.list() if e.name == name and e.state == "next"), None)
-    key = key or region.store.rotate(name)
+    catalogue = region.catalogue
+    names = region.config.names if department is None else catalogue.active_department(department).names
+    known = [key for key in catalogue.keys.values() if (key.department, key.purpose) == (department, purpose)]
+    if not known:
+        raise Refusal(Code.KEY_UNKNOWN, None, department=department or "", purpose=purpose)
+    name = store_name(department, purpose)
+    key = _waiting(region, name) or _successor(region, name)
     certificate = certificate_in_store(region, name, key)
     if purpose in CERTIFIED and certificate is None:
-        subject = department_subject(region.base_url, department, names["zh"], purpose)
-        certificate = await certify(region, name, subject, region.clock.now())
+        certificate = await certify(region, name, _subject(region, department, names["zh"], purpose))
         if certificate is None:
             raise Refusal(Code.KEY_CERTIFICATE, None, key=name)
     log_from = await region.database.read(lambda tx: positions.latest(tx, region.origin))
-    # Both in one transaction: there is no moment without a key, and none with two.
-    events = [
-        registered(purpose, department, key, certificate, log_from, acted(actor)),
-        ended(old, 1, "key.retired", {"kid": old.kid}),
-    ]
-    answer = {"kid": key.kid, "purpose": purpose, "department": department, "retired": old.kid}
+    old = [each for each in known if each.closed_idx is None and each.kid != key.kid]
+    # All in one transaction: there is no moment without a key.
+    events = [ended(each, 1, "key.retired", {"kid": each.kid}) for each in old]
+    if key.kid not in catalogue.keys:
+        events.insert(0, registered(purpose, department, key, certificate, log_from, acted(actor)))
+    answer = {"kid": key.kid, "purpose": purpose, "department": department or REGION}
+    answer |= {"retired": old[0].kid} if old else {}
     result = await record(region, events, answer, idempotency=idempotency)
-    # A crash before this line leaves the old key active in the store; `follow_log` promotes on the next start.
-    region.store.promote(name)
+    # A crash before this line leaves the old key active in the store; the next start comes through here too.
+    follow_log(region)
     return result
 
 
+def store_name(department: str | None, purpose: str) -> str:
+    """Return what the store calls the key of a department, or of the region, for `purpose`."""
+    if department is not None:
+        return f"{department}/{purpose}"
+    return STATEMENT if purpose == "statement" else purpose
+
+
+def _waiting(region: Region, name: str) -> PublicKey | None:
+    """The successor of `name` in the store, or an active key that the log does not know."""
+    held = {entry.state: entry.public_key for entry in region.store.list() if entry.name == name}
+    active = held.get(KeyState.ACTIVE)
+    unknown = active if active is not None and active.kid not in region.catalogue.keys else None
+    return held.get(KeyState.NEXT) or unknown
+
+
+def _successor(region: Region, name: str) -> PublicKey:
+    try:
+        return region.store.rotate(name)
+    except (RetiredKey, UnknownKey):
+        return region.store.create(name, ES256)
+
+
+def _subject(region: Region, department: str | None, organisation: str, purpose: str) -> LeafSubject:
+    if department is None:
+        return service_subject(region.base_url, purpose, organisation)
+    return department_subject(region.base_url, department, organisation, purpose)
+
+
 def follow_log(region: Region) -> None:
-    """Bring the store in line with the log: promote the successor of every key the log has retired."""
-    waiting = {entry.name: entry.public_key.kid for entry in region.store.list() if entry.state == "next"}
-    for name, kid in waiting.items():
-        known = region.catalogue.keys.get(kid)
-        if known is not None and known.closed_idx is None:
-            region.store.promote(name)
+    """Bring the store in line with the log: what the log has ended signs no more, and its private half is destroyed.
+
+    A successor takes over once it is registered and the log has ended the key before it.
+    """
+    for entry in region.store.list():
+        known = region.catalogue.keys.get(entry.public_key.kid)
+        if entry.state is not KeyState.ACTIVE or known is None or known.closed_idx is None:
+            continue
+        follower = region.catalogue.keys.get(_kid_of_next(region, entry.name))
+        if follower is not None and follower.closed_idx is None:
+            region.store.promote(entry.name)
+        else:
+            region.store.retire(entry.name)
+
+
+def _kid_of_next(region: Region, name: str) -> str:
+    kids = [each.public_key.kid for each in region.store.list() if (each.name, each.state) == (name, KeyState.NEXT)]
+    return kids[0] if kids else ""
 
 
 async def compromise(
@@ -206,16 +254,14 @@ async def compromise(
     if known is not None and known["size"] <= before["size"]:
         return answer_of(key)
     revoked = {"at": format_time(region.clock.now()), "reason": reason, "trust_before": before}
+    if key.department is None and key.closed_idx is None:
+        # The region itself never stands without a key: its successor says so, and signs from now on.
+        await rotate(region, actor, None, key.purpose)
     n = await region.database.read(lambda tx: count_of(tx, kid))
     event = ended(key, n, "key.compromised", {**acted(actor), "kid": kid, "revoked": revoked})
-    return await record(region, [event], {"kid": kid, "revoked": revoked}, idempotency=idempotency)
-
-
-def check_signers(catalogue: Catalogue, department: str, kids: Mapping[str, str]) -> None:
-    """Refuse when a key used while preparing is no longer the one in force; `kids` are by purpose. Raises stale."""
-    for purpose, kid in kids.items():
-        if catalogue.active_key(department, purpose).kid != kid:
-            raise Refusal(Code.STALE, None, kid=kid)
+    result = await record(region, [event], {"kid": kid, "revoked": revoked}, idempotency=idempotency)
+    follow_log(region)
+    return result
 
 
 def answer_of(key: RegisteredKey) -> dict[str, Any]:

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from ledger import positions
+from ledger.catalogue import Catalogue
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
 from ledger.public_files import served_size
 from ledger.publication import checkpoint_at
+from ledger.tables.licences import licence_versions, licences
 from ledger.tables.log import entries, records
 from ledger.tile_files import hash_reader
 from ledger.vault import Vault, digest_of
@@ -41,8 +44,10 @@ async def receipts_of(region: Region, indexes: Sequence[int], *, size: int | Non
     note = region.publisher.note if size is None else await region.database.read(lambda tx: checkpoint_at(tx, size))
     if note is None:
         raise Refusal(Code.RECEIPT_PENDING if size is None else Code.CHECKPOINT_UNKNOWN, size=size or 0)
-    if max(indexes, default=-1) >= served_size(note):
-        raise Refusal(Code.RECEIPT_PENDING, retry_after=1, idx=max(indexes), published=served_size(note))
+    # A tree that another process published may have no tiles here yet.
+    here = min(served_size(note), region.publisher.size)
+    if max(indexes, default=-1) >= here or served_size(note) > here:
+        raise Refusal(Code.RECEIPT_PENDING, retry_after=1, idx=max(indexes, default=0), published=here)
     return await asyncio.to_thread(_compose, region, list(zip(indexes, openings, strict=True)), note)
 
 
@@ -52,6 +57,37 @@ async def receipt_of(region: Region, idx: int, *, size: int | None = None, wait:
         await region.publisher.published(idx)
     [text] = await receipts_of(region, [idx], size=size)
     return text
+
+
+def counting_size(tx: Reading, catalogue: Catalogue, origin: str, idx: int) -> int | None:
+    """Return the tree under which the document of entry `idx` counts, where that is not just any (protocol 16).
+
+    A key whose term has ended is good for what the tree of its last position contains, a compromised one for what the
+    tree of `trust_before` contains; where every grant for the type has ended the last one's tree counts. `None` where
+    the newest tree does, and for an entry that holds no document.
+    """
+    table = licence_versions.c
+    query = select(table.kid_licence, table.kid_code, licences.c.issuer, licences.c.type, licences.c.major)
+    row = tx.execute(query.join(licences, licences.c.id == table.licence).where(table.idx == idx)).one_or_none()
+    if row is None:
+        return None
+    ends: list[int | None] = []
+    for key in (catalogue.keys.get(row.kid_licence), catalogue.keys.get(row.kid_code)):
+        if key is not None and key.closed_idx is not None:
+            ends.append(_end(tx, origin, key.closed_idx))
+        if key is not None and key.revoked is not None and "trust_before" in key.revoked:
+            ends.append(int(key.revoked["trust_before"]["size"]))
+    scope = (row.issuer, row.type, row.major)
+    held = [each for each in catalogue.grants.values() if (each.department, each.type, each.major) == scope]
+    closed = [each.closed_idx for each in held if each.closed_idx is not None]
+    if held and len(closed) == len(held):
+        ends.append(_end(tx, origin, max(closed)))
+    return min((size for size in ends if size is not None and idx < size), default=None)
+
+
+def _end(tx: Reading, origin: str, closed_idx: int) -> int | None:
+    covering = positions.covering(tx, origin, closed_idx)
+    return None if covering is None else int(covering["size"])
 
 
 def opening_of(tx: Reading, vault: Vault, idx: int) -> Opening:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import func, select
 
+from keys.errors import RetiredKey, UnknownKey
+from keys.signer import Signer
 from ledger.actors import Actor
 from ledger.catalogue import Catalogue
 from ledger.database import Reading
 from ledger.drafting import Unsigned, sign_drafts
+from ledger.errors import Code, Refusal
 from ledger.events import Draft
 from ledger.proposals import Condition, EventCount, IdempotencyKey, Proposal, Replayed
 from ledger.tables.log import thing_events
@@ -35,11 +38,21 @@ async def record(
     """Sign `events`, append them together and return `answer` with `entry`, the index of the first.
 
     `answer` is stored for the same request coming again. `authorise` is asked now and, if the catalogue has moved
-    on, once more under the head lock. Raises `Refusal` as the writer, `authorise` or a condition does.
+    on, once more under the head lock. Raises `Refusal` as the writer, `authorise` or a condition does, key.unknown
+    where a department has no statement key, and stale where one ended meanwhile.
     """
     catalogue = region.catalogue
-    if authorise is not None:
-        authorise(catalogue)
+    kids = {_signer(region, by).public_key.kid for by in {event.by for event in events}}
+
+    def still(current: Catalogue) -> None:
+        for kid in kids:
+            key = current.keys.get(kid)
+            if key is not None and key.closed_idx is not None:
+                raise Refusal(Code.STALE, None, kid=kid)
+        if authorise is not None:
+            authorise(current)
+
+    still(catalogue)
     proposal = Proposal(
         drafts=await signed(region, events),
         touches=frozenset({*touches, *(event.thing for event in events)}),
@@ -47,7 +60,7 @@ async def record(
         conditions=(*conditions, *first_counts(events)),
         idempotency=idempotency,
         catalogue=catalogue.idx,
-        authorise=authorise,
+        authorise=still,
         answer=canonical.encode(answer),
     )
     try:
@@ -62,10 +75,17 @@ async def signed(region: Region, events: Sequence[Unsigned]) -> list[Draft]:
     drafts: dict[int, Draft] = {}
     for by in dict.fromkeys(event.by for event in events):
         positions = [position for position, event in enumerate(events) if event.by == by]
-        signer = region.signer(by, "statement")
+        signer = _signer(region, by)
         theirs = await sign_drafts(region.origin, [events[position] for position in positions], signer)
         drafts.update(zip(positions, theirs, strict=True))
     return [drafts[position] for position in range(len(events))]
+
+
+def _signer(region: Region, by: str) -> Signer:
+    try:
+        return region.signer(by, "statement")
+    except (UnknownKey, RetiredKey):
+        raise Refusal(Code.KEY_UNKNOWN, None, department=by, purpose="statement") from None
 
 
 def stored_answer(replayed: Replayed) -> dict[str, Any]:

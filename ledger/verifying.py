@@ -20,7 +20,7 @@ from keys.certificates import fingerprint
 from ledger.causes import FINAL_SLOT, open_causes_of
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
-from ledger.receipts import receipt_of
+from ledger.receipts import counting_size, receipt_of
 from ledger.tables.licences import licence_versions, licences, slot_status
 from ledger.tables.publishing import trust_lists
 from verifiers.bundle import parse_bundle
@@ -82,7 +82,7 @@ class OnlineVerifier:
         self._root = fingerprint(region.root_certificate)
         self._trust: tuple[int, TrustList] | None = None
         self._checkpoints = CheckpointCache()
-        self._receipts: OrderedDict[int, str] = OrderedDict()
+        self._receipts: OrderedDict[tuple[int, int | None], str] = OrderedDict()
 
     async def verdict(self, presented: str) -> Verdict:
         """Judge an SD-JWT VC, a bundle or the text of a static code as of now. Raises nothing for what is presented."""
@@ -122,15 +122,18 @@ class OnlineVerifier:
         return self._trust[1]
 
     async def _receipt(self, idx: int) -> str | None:
-        known = self._receipts.get(idx)
+        """Return the receipt of a document under the tree in which it counts: a newer one would prove too little."""
+        region = self._region
+        size = await region.database.read(lambda tx: counting_size(tx, region.catalogue, region.origin, idx))
+        known = self._receipts.get((idx, size))
         if known is None:
             try:
-                known = await receipt_of(self._region, idx)
+                known = await receipt_of(region, idx, size=size)
             except Refusal as refusal:
-                if refusal.code is not Code.RECEIPT_PENDING:
+                if refusal.code not in (Code.RECEIPT_PENDING, Code.CHECKPOINT_UNKNOWN):
                     raise
                 return None  # sequenced, not yet published: the verdict says that its receipt is missing
-            self._receipts[idx] = known
+            self._receipts[idx, size] = known
             if len(self._receipts) > RECEIPTS_KEPT:
                 self._receipts.popitem(last=False)
         return known
