@@ -3,6 +3,8 @@
 import asyncio
 import os
 import secrets
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -199,3 +201,16 @@ async def _prepare_example(settings: Settings) -> None:
         await example_region.seed(region, EXAMPLE_FOLDER)
     finally:
         await region.close()
+
+
+def bench(
+    runs: Annotated[int, typer.Option(min=1, max=50, help="每项次数 / runs of each figure")] = 5,
+    out: Annotated[Path, typer.Option(help="结果文件 / file for the figures")] = Path("var/bench.json"),
+) -> None:
+    """在本机测量（需源码目录）。Measure on this machine; needs a checkout of the source."""
+    root = Path(__file__).resolve().parents[2]
+    with answering():
+        if not (root / "benchmarks").is_dir():
+            raise Refusal(Code.EXAMPLES_MISSING, None, where=str(root / "benchmarks"))
+        command = [sys.executable, "-m", "benchmarks", "--runs", str(runs), "--out", str(out.resolve())]
+        raise typer.Exit(subprocess.run(command, cwd=root, check=False).returncode)
