@@ -5,7 +5,7 @@ try:
 except ModuleNotFoundError:  # a verifier's bare install has this command too
     raise SystemExit("elicence needs the service's packages: pip install 'elicence-ledger[service]'") from None
 
-from api.cli import catalogue, demo, examination, importing, keys, service
+from api.cli import catalogue, demo, examination, importing, keys, monitor, registered_keys, service
 
 app = typer.Typer(
     help="电子证照账本 · a ledger for electronic licences",
@@ -24,6 +24,10 @@ app.command("export")(examination.export)
 app.command("bundle")(examination.bundle)
 app.command("erase")(examination.erase)
 app.command("import")(importing.import_backlog)
+app.command("monitor")(monitor.monitor)
+keys.app.command("register")(registered_keys.register)
+keys.app.command("take-over")(registered_keys.take_over)
+keys.app.command("compromised")(registered_keys.compromised)
 app.add_typer(keys.app, name="keys")
 app.add_typer(catalogue.departments_app, name="departments")
 app.add_typer(catalogue.grants_app, name="grants")
