@@ -174,7 +174,7 @@ async def instruct(
     "/types/{code}/{major}",
     response_class=Response,
     summary="Type metadata (SD-JWT VC)",
-    **described("getTypeMetadata"),
+    **described("getTypeMetadata", refuses=["path.unknown"]),
 )
 async def type_metadata(
     request: Request,

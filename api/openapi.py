@@ -251,7 +251,7 @@ def _success(said: Description, example: Mapping[str, Any]) -> dict[str, Any]:
 def schema_of(value: Any) -> dict[str, Any]:
     """Return a schema that `value` and its like fit: the kind of each member, no claim about which must be there."""
     if isinstance(value, dict):
-        return {"type": "object", "properties": {name: schema_of(each) for name, each in value.items()}}
+        return {"type": ["object", "null"], "properties": {name: schema_of(each) for name, each in value.items()}}
     if isinstance(value, list):
         return {"type": "array", "items": schema_of(value[0])} if value else {"type": "array"}
     kinds = {bool: "boolean", int: "integer", str: "string"}

@@ -64,7 +64,7 @@ def _takes_gzip(request: Request) -> bool:
     "/log/checkpoint",
     response_class=Response,
     summary="The newest checkpoint",
-    **described("getCheckpoint", gives=NOTE),
+    **described("getCheckpoint", gives=NOTE, refuses=["path.unknown"]),
 )
 async def checkpoint(request: Request, region: RegionNow) -> Response:
     """Return the newest checkpoint as a signed note (C2SP tlog-checkpoint)."""
@@ -75,7 +75,7 @@ async def checkpoint(request: Request, region: RegionNow) -> Response:
     "/log/tile/{path:path}",
     response_class=Response,
     summary="A tile or entry bundle",
-    **described("getTile", gives=TILE),
+    **described("getTile", gives=TILE, refuses=["path.unknown"]),
 )
 async def tile(request: Request, region: RegionNow, path: str) -> Response:
     """Return a hash tile or entry bundle (C2SP tlog-tiles): `<L>/<N>` or `entries/<N>`, with `.p/<W>` a partial one."""

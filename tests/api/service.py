@@ -97,11 +97,11 @@ class Holder:
 
     def __init__(self, http: httpx.AsyncClient, token: str) -> None:
         self._http = http
-        self._token = token
+        self.token = token
 
     async def call(self, method: str, path: str, json: Any = None, **more: Any) -> httpx.Response:
         """Make a call in the holder's name."""
-        headers = {"Authorization": f"Bearer {self._token}", "Accept-Language": "en"}
+        headers = {"Authorization": f"Bearer {self.token}", "Accept-Language": "en"}
         return await self._http.request(method, path, json=json, headers=headers, **more)
 
 

@@ -363,6 +363,8 @@ async def _published(world: World, licence: dict[str, Any]) -> None:
 
 async def _tidy_up(world: World) -> None:
     operator = world.operator
+    watched = await operator.call("GET", f"/v1/departments/{MARKET}/entries", params={"day": world.today()})
+    assert watched.status_code == 200, watched.text
     new = f"/v1/departments/{NEW_DEPARTMENT['id']}"
     await operator.post(f"{new}/keys/licence/rotation")
     kid = next(
