@@ -1,0 +1,63 @@
+"""`elicence keys register | take-over | compromised`: tell the ledger what became of a key.
+
+`elicence keys create | rotate | install` prepare keys in the store; these commands log them, so that the trust list
+says from when to when each counts (protocol 16). A department's key is `<USCC>/licence`; the region's own are `list`,
+`status` and `authority-statement`. The private half of what the log has ended is destroyed in the store.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.answers import answering, print_json
+from api.cli.catalogue import AsJson, Operator, in_region
+from ledger import keys_registry
+from ledger.actors import Actor
+from ledger.errors import Code, Refusal
+from ledger.region import Region
+from ledger.region_keys import STATEMENT
+
+Name = Annotated[str, typer.Argument(help="<USCC>/licence|code|statement, list, status, authority-statement")]
+_OWN = {"list": "list", "status": "status", STATEMENT: "statement"}
+
+
+def place_of(name: str) -> tuple[str | None, str]:
+    """Return department (`None` for the region) and purpose of a key's name. Raises `Refusal` key.unknown."""
+    department, slash, purpose = name.partition("/")
+    if slash and purpose in keys_registry.DEPARTMENT_PURPOSES:
+        return department, purpose
+    if name in _OWN:
+        return None, _OWN[name]
+    raise Refusal(Code.KEY_UNKNOWN, None, key=name)
+
+
+def register(name: Name, operator: Operator, as_json: AsJson = False) -> None:
+    """登记密钥：写入账本和信任列表。Log a key that waits in the store; the trust list will name it."""
+    _told(lambda region, actor: keys_registry.register(region, actor, *place_of(name)), operator, as_json)
+
+
+def take_over(name: Name, operator: Operator, as_json: AsJson = False) -> None:
+    """启用后继密钥，终止原密钥。Let the successor sign, and end the key before it."""
+    _told(lambda region, actor: keys_registry.rotate(region, actor, *place_of(name)), operator, as_json)
+
+
+def compromised(
+    kid: Annotated[str, typer.Argument(help="密钥标识 / id of the key")],
+    since: Annotated[datetime, typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="2026-11-21T08:00:00Z")],
+    operator: Operator,
+    as_json: AsJson = False,
+) -> None:
+    """密钥泄露：此后入账的不再可信。Say that a key may have been in other hands; what was logged before stands."""
+    _told(lambda region, actor: keys_registry.compromise(region, actor, kid, since=since), operator, as_json)
+
+
+def _told(work: Callable[[Region, Actor], Awaitable[dict[str, Any]]], operator: str, as_json: bool) -> None:
+    with answering(as_json):
+        actor = Actor("elicence-cli", "", frozenset({"operate"}), operator)
+        done = in_region(lambda region: work(region, actor))
+        if as_json:
+            print_json(done)
+        else:
+            typer.echo("\t".join(f"{name}={value}" for name, value in done.items() if not isinstance(value, dict)))
