@@ -108,14 +108,15 @@ class Database:
             yield
 
     def _read(self, query: Callable[[Reading], _T]) -> _T:
-        try:
+        with _translated():
+            try:
+                with self._reader.connect() as connection, connection.begin():
+                    return query(Reading(connection))
+            except DBAPIError as error:
+                if not is_disconnect(error):
+                    raise
             with self._reader.connect() as connection, connection.begin():
                 return query(Reading(connection))
-        except DBAPIError as error:
-            if not is_disconnect(error):
-                raise
-        with self.reading() as tx:
-            return query(tx)
 
     def _write(self, change: Callable[[Writing], _T]) -> _T:
         with self.writing() as tx:

@@ -30,6 +30,7 @@ from sqlalchemy import select
 
 from ledger.clock import Clock
 from ledger.database import Database, Reading
+from ledger.errors import Refusal
 from ledger.ids import new_id
 from ledger.log_signing import LogSigner
 from ledger.pacing import Pulse
@@ -150,7 +151,10 @@ class Publisher:
         await self.pulse.stop()
         if self.token is not None:
             token, self.token = self.token, None
-            await self._database.write(lambda tx: release_lease(tx, token))
+            try:
+                await self._database.write(lambda tx: release_lease(tx, token))
+            except Refusal as refusal:  # the lease runs out by itself; whoever stops us has more to close
+                _log.warning("the lease was not given back: %s", refusal.code)
         for _, waiter in self._waiting:
             waiter.cancel()
         self._waiting.clear()

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import func, select
 
-from keys.errors import RetiredKey, UnknownKey
-from keys.signer import Signer
 from ledger.actors import Actor
 from ledger.catalogue import Catalogue
 from ledger.database import Reading
@@ -42,7 +40,7 @@ async def record(
     where a department has no statement key, and stale where one ended meanwhile.
     """
     catalogue = region.catalogue
-    kids = {_signer(region, by).public_key.kid for by in {event.by for event in events}}
+    kids = {region.signer(by, "statement").public_key.kid for by in {event.by for event in events}}
 
     def still(current: Catalogue) -> None:
         for kid in kids:
@@ -75,17 +73,10 @@ async def signed(region: Region, events: Sequence[Unsigned]) -> list[Draft]:
     drafts: dict[int, Draft] = {}
     for by in dict.fromkeys(event.by for event in events):
         positions = [position for position, event in enumerate(events) if event.by == by]
-        signer = _signer(region, by)
+        signer = region.signer(by, "statement")
         theirs = await sign_drafts(region.origin, [events[position] for position in positions], signer)
         drafts.update(zip(positions, theirs, strict=True))
     return [drafts[position] for position in range(len(events))]
-
-
-def _signer(region: Region, by: str) -> Signer:
-    try:
-        return region.signer(by, "statement")
-    except (UnknownKey, RetiredKey):
-        raise Refusal(Code.KEY_UNKNOWN, None, department=by, purpose="statement") from None
 
 
 def stored_answer(replayed: Replayed) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from keys.errors import RetiredKey, UnknownKey
 from keys.public_key import PublicKey
 from keys.signer import KeyStore, Signer
 from ledger import keys_registry, positions, projections  # noqa: F401 - registers every projector
@@ -163,7 +164,7 @@ class Region:
     def signer(self, department: str | None, purpose: str) -> Signer:
         """Give the signer of a department's key for `purpose`; `None` or `region` mean the region itself.
 
-        Raises `UnknownKey` or `RetiredKey` as the store does.
+        Raises `Refusal` key.unknown or key.retired where the store cannot sign with it (any more).
         """
         theirs = department is not None and department != REGION
         own = STATEMENT if purpose == "statement" else purpose
@@ -172,7 +173,12 @@ class Region:
         known = self.catalogue.keys.get(held.public_key.kid) if held is not None else None
         if held is None or known is None or known.closed_idx is not None:
             # A store may have to open a file or ask a token; a key the log has not closed need not be asked for again.
-            held = self._signers[name] = self.store.signer(name)
+            try:
+                held = self._signers[name] = self.store.signer(name)
+            except UnknownKey:
+                raise Refusal(Code.KEY_UNKNOWN, None, key=name) from None
+            except RetiredKey:
+                raise Refusal(Code.KEY_RETIRED, None, key=name) from None
         return held
 
     async def readiness(self) -> dict[str, dict[str, Any]]:
