@@ -19,6 +19,8 @@ import jwt
 BASE = "http://127.0.0.1:8000"
 CLIENTS = Path("var/serve/clients.json")
 ATTEMPTS = 5
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name, no secret
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -31,22 +33,26 @@ class Refused(Exception):
 
 
 class Account:
-    """One registered client. `client_id` and its private JWK are what the operator gave you."""
+    """One registered client. `client_id` and its private JWK are what the operator gave you.
 
-    def __init__(self, http: httpx.Client, client_id: str, jwk: dict[str, Any]) -> None:
+    With a `subject_token`, which the identity platform signed for a person, it acts for that holder (RFC 8693).
+    """
+
+    def __init__(self, http: httpx.Client, client_id: str, jwk: dict[str, Any], subject_token: str = "") -> None:
         self._http = http
         self._client_id = client_id
         self._key = jwt.PyJWK(jwk)
+        self._subject_token = subject_token
         self._token = ""
         self._renew_at = 0.0
         # The audience of an assertion is exactly the region's issuer string, not the address it is called by.
         self._issuer = str(http.get("/.well-known/elicence-region").raise_for_status().json()["iss"])
 
-    def get(self, path: str, *, operator: str) -> httpx.Response:
+    def get(self, path: str, *, operator: str = "") -> httpx.Response:
         """Read something on behalf of an officer."""
         return self._send("GET", path, operator, {})
 
-    def post(self, path: str, body: Any, *, operator: str, key: str) -> Any:
+    def post(self, path: str, body: Any, *, operator: str = "", key: str) -> Any:
         """Change something once, however often this is called with the same `key` and body."""
         headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
         return self._send("POST", path, operator, headers, json.dumps(body).encode()).json()
@@ -82,13 +88,15 @@ class Account:
         """Return an access token, asking for a new one shortly before the last one ends (RFC 7523)."""
         if time.monotonic() >= self._renew_at:
             now = int(time.time())
-            claims = {"iss": self._client_id, "sub": self._client_id, "aud": self._issuer}
-            claims_now = {**claims, "iat": now, "exp": now + 120, "jti": secrets.token_urlsafe(16)}
+            claims: dict[str, Any] = {"iss": self._client_id, "sub": self._client_id, "aud": self._issuer}
+            claims |= {"iat": now, "exp": now + 120, "jti": secrets.token_urlsafe(16)}
             form = {
                 "grant_type": "client_credentials",
                 "client_assertion_type": ASSERTION,
-                "client_assertion": jwt.encode(claims_now, self._key.key, algorithm="ES256"),
+                "client_assertion": jwt.encode(claims, self._key.key, algorithm="ES256"),
             }
+            if self._subject_token:
+                form |= {"grant_type": EXCHANGE, "subject_token": self._subject_token, "subject_token_type": ID_TOKEN}
             answer = self._http.post("/oauth/token", data=form)
             if answer.is_error:
                 raise Refused(answer.json())
@@ -98,9 +106,11 @@ class Account:
 
 
 @contextmanager
-def example_account(client_id: str, base: str = BASE, clients: Path = CLIENTS) -> Iterator[Account]:
+def example_account(
+    client_id: str, base: str = BASE, clients: Path = CLIENTS, subject_token: str = ""
+) -> Iterator[Account]:
     """Open the account of one of the example clients that `make serve` registers."""
     listed = json.loads(clients.read_text("utf-8"))["clients"]
     key = next(Path(each["key"]) for each in listed if each["client_id"] == client_id)
     with httpx.Client(base_url=base, timeout=30) as http:
-        yield Account(http, client_id, json.loads(key.read_text("utf-8")))
+        yield Account(http, client_id, json.loads(key.read_text("utf-8")), subject_token)

@@ -1,5 +1,6 @@
 """A served region with the example data, and a stranger's files, for what the documents tell readers to try."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def artefacts(service: DemoService, tmp_path_factory: pytest.TempPathFactory) ->
     files.save_region(service.http.get("/.well-known/elicence-region").json())
     files.save_licence(education, issued, OFFICER)
     files.fetch("status-list-before.jwt", issued["status"]["uri"])
+    files.write("code-static.txt", json.loads((folder / "bundle.json").read_text("utf-8"))["code"] + "\n")
     files.save_log()
     return folder
 
