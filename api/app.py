@@ -43,6 +43,7 @@ from api.observation import Observation
 from api.rendering import Rendering
 from api.settings import Settings
 from ledger.batches import BatchRunner
+from ledger.issue_desk import IssueDesk
 from ledger.region import Region
 from ledger.settling import Tending
 from ledger.verifying import OnlineVerifier
@@ -110,6 +111,7 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
     app.state.region = region
     app.state.callers = Callers(region, tokens)
     app.state.verifier = OnlineVerifier(region)
+    app.state.desk = IssueDesk(region)
     app.state.rendering = Rendering()
     app.state.batches = runner
     app.state.pulses = {"cases": tending.pulse, "batches": runner.pulse}  # readiness asks them

@@ -19,12 +19,13 @@ from api.operations import Posted, answer, described
 from api.published import NOTE
 from api.rendering import Rendering
 from api.strict_route import StrictRoute
-from ledger import acts, issuing, licences, versions
+from ledger import acts, licences, versions
 from ledger.actors import Actor
 from ledger.bundles import bundle_of
 from ledger.documents import code_of, compact_of
 from ledger.errors import Refusal
 from ledger.events import Event
+from ledger.issue_desk import IssueDesk
 from ledger.issue_requests import parse_issue
 from ledger.issued import Issued
 from ledger.receipts import counting_size, receipt_of
@@ -175,6 +176,7 @@ class SearchBody(Body):
     **described("issueLicence", takes=IssueBody, refuses=REFUSED_ISSUING, status=201),
 )
 async def issue(
+    request: Request,
     region: RegionNow,
     actor: Issuer,
     once: OnceOnly,
@@ -182,7 +184,8 @@ async def issue(
     wait: Annotated[Literal["receipt"] | None, Query(description="Answer after publication, receipt inside.")] = None,
 ) -> Response:
     """Issue a licence in the caller's department. The answer is sent after commit."""
-    [outcome] = await issuing.issue(region, actor, [parse_issue(body, once.by(actor, region))])
+    desk: IssueDesk = request.app.state.desk
+    outcome = await desk.issue(actor, parse_issue(body, once.by(actor, region)))
     if isinstance(outcome, Refusal):
         raise outcome
     return await _issued(region, outcome, wait is not None)

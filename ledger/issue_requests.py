@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ledger.actors import Actor
 from ledger.errors import Code, Refusal
 from ledger.proposals import IdempotencyKey
 from ledger.request_members import RequestMembers
@@ -48,7 +49,10 @@ class BasisRequest:
 
 @dataclass(frozen=True, slots=True)
 class IssueRequest:
-    """A licence to issue. Dates are text; `valid_from` not given means the day of issue."""
+    """A licence to issue. Dates are text; `valid_from` not given means the day of issue.
+
+    `actor` is who asks for it, where requests of several officers of a department are issued together.
+    """
 
     type: str
     major: int | None
@@ -62,6 +66,7 @@ class IssueRequest:
     rests_on: tuple[BasisRequest, ...]
     submission: str | None
     idempotency: IdempotencyKey | None = None
+    actor: Actor | None = None
 
 
 def parse_issue(body: Any, idempotency: IdempotencyKey | None = None) -> IssueRequest:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 CHUNK: Final = 256
 """Rows prepared and appended at once: while one chunk is being written the next is being signed."""
 
+TOGETHER: Final = 64
+"""Most single requests that are prepared together; so few go before the rows of a batch."""
+
 _AHEAD: Final = 3
 _ATTEMPTS: Final = 4
 
@@ -104,7 +107,7 @@ def _checked(catalogue: Catalogue, actor: Actor, request: IssueRequest, today: d
     try:
         found = catalogue.type(request.type, request.major)
         definition = found.definition
-        area = authorised_area(catalogue, actor, definition, request.area, "issue")
+        area = authorised_area(catalogue, request.actor or actor, definition, request.area, "issue")
         check_face(definition, request.holders, request.fields, request.number, request.object, today)
         valid_from = request.valid_from or today.isoformat()
         check_validity(definition, valid_from, request.valid_until)
@@ -145,10 +148,11 @@ async def _issue_checked(
         except Refusal as refusal:
             outcomes[position] = refusal
     slots = await take_slots(region, [checked[position].valid_until for position in kept])
-    by = acted(actor)
     introduced: set[str] = set()
     rows = [
-        _document(checked[position], issuer, known, slot, today, by, introduced)
+        _document(
+            checked[position], issuer, known, slot, today, acted(checked[position].request.actor or actor), introduced
+        )
         for position, slot in zip(kept, slots, strict=True)
     ]
     try:
@@ -163,7 +167,7 @@ async def _issue_checked(
         _proposal(checked[position], mine, known, catalogue, rules, today)
         for position, mine in zip(kept, signed, strict=True)
     ]
-    answers = await region.writer.append_many(proposals)
+    answers = await region.writer.append_many(proposals, bulk=len(proposals) > TOGETHER)
     for position, mine, answer in zip(kept, signed, answers, strict=True):
         outcomes[position] = await answer_to(region, mine, answer)
     return [outcomes[position] for position in range(len(checked))]

@@ -91,7 +91,7 @@ class Writer:
         before. A cancelled caller does not stop what it asked for.
         """
         loop = self._running()
-        if self._waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+        if self._full:
             raise Refusal(Code.WRITER_BUSY, retry_after=1)
         answer: asyncio.Future[Committed] = loop.create_future()
 
@@ -106,12 +106,17 @@ class Writer:
         self._submit([Ticket(seal(proposal, self._committer.vault), settle)], bulk=False)
         return await answer
 
-    async def append_many(self, proposals: Sequence[Proposal]) -> list[Committed | Refusal | Replayed]:
+    async def append_many(
+        self, proposals: Sequence[Proposal], *, bulk: bool = True
+    ) -> list[Committed | Refusal | Replayed]:
         """Append many proposals, each for itself, and give their outcomes in the same order.
 
-        Waits for room instead of refusing, and lets single requests go first. Raises what is a mistake of ours.
+        Waits for room instead of refusing, and lets single requests go first; without `bulk` they are some single
+        requests themselves, that happened to come together. Raises what is a mistake of ours.
         """
         loop = self._running()
+        if not bulk and self._full:
+            return [Refusal(Code.WRITER_BUSY, retry_after=1)] * len(proposals)
         results: list[Outcome | None] = [None] * len(proposals)
         done: asyncio.Future[None] = loop.create_future()
         left = len(proposals)
@@ -129,13 +134,18 @@ class Writer:
                 tickets.append(Ticket(seal(proposal, self._committer.vault), _Numbered(settle, number)))
                 if len(tickets) % _SEAL_SLICE == 0:
                     await asyncio.sleep(0)
-            await self._room()
-            self._submit(tickets, bulk=True)
+            if bulk:
+                await self._room()
+            self._submit(tickets, bulk=bulk)
         if proposals:
             await done
         return [_expected(each) for each in results]
 
     # --- in the event loop ---
+
+    @property
+    def _full(self) -> bool:
+        return self._waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._queue.closed:
