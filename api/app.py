@@ -53,9 +53,9 @@ DESCRIPTION = """Issue, check, suspend and revoke electronic licences on a ledge
 Refusals are `application/problem+json` (RFC 9457); every `type` is listed in docs/problems.md."""
 
 ROUTERS = (
+    verification.router,  # routes are tried in this order, so the busiest come first
     licences.router,
     batches.router,
-    verification.router,
     codes.router,
     submissions.router,
     seals.router,

@@ -189,7 +189,8 @@ def idempotency_key(request: Request) -> str | None:
 RegionNow = Annotated[Region, Depends(region_of)]
 Tongue = Annotated[Language, Depends(language)]
 OnceOnly = Annotated[Once, Depends(once)]
-Issuer = Annotated[Actor, Depends(allowed("issue"))]
+allowed_to_issue = allowed("issue")
+Issuer = Annotated[Actor, Depends(allowed_to_issue)]
 Window = Annotated[Actor, Depends(allowed("window"))]
 Supervisor = Annotated[Actor, Depends(allowed("supervise"))]
 Operator = Annotated[Actor, Depends(allowed("operate"))]

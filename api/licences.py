@@ -14,8 +14,8 @@ from pydantic import Field
 
 from api import faces, licence_faces, qr_codes
 from api.bodies import Area, Body, Day, Line, PathId, Text, ThingId, TypeCode
-from api.call import Issuer, OnceOnly, RegionNow, allowed
-from api.operations import Posted, answer, described
+from api.call import Issuer, OnceOnly, RegionNow, allowed, allowed_to_issue, once
+from api.operations import Posted, answer, described, posted
 from api.published import NOTE
 from api.rendering import Rendering
 from api.strict_route import StrictRoute
@@ -173,19 +173,20 @@ class SearchBody(Body):
 @router.post(
     "/v1/licences",
     summary="Issue a licence",
-    **described("issueLicence", takes=IssueBody, refuses=REFUSED_ISSUING, status=201),
+    **described(
+        "issueLicence", takes=IssueBody, refuses=REFUSED_ISSUING, status=201, uses=[allowed_to_issue, once, posted]
+    ),
 )
 async def issue(
     request: Request,
-    region: RegionNow,
-    actor: Issuer,
-    once: OnceOnly,
-    body: Posted,
     wait: Annotated[Literal["receipt"] | None, Query(description="Answer after publication, receipt inside.")] = None,
 ) -> Response:
     """Issue a licence in the caller's department. The answer is sent after commit."""
+    region: Region = request.app.state.region
     desk: IssueDesk = request.app.state.desk
-    outcome = await desk.issue(actor, parse_issue(body, once.by(actor, region)))
+    actor, body = await allowed_to_issue(request), await posted(request)
+    key = (await once(request)).by(actor, region)
+    outcome = await desk.issue(actor, parse_issue(body, key))
     if isinstance(outcome, Refusal):
         raise outcome
     return await _issued(region, outcome, wait is not None)

@@ -181,7 +181,7 @@ def _complete(
 ) -> None:
     name = operation["operationId"]
     example = examples.get(name, {})
-    calls = set(_calls(route.dependant))
+    calls = {*_calls(route.dependant), *said.uses}
     scopes = sorted({scope for call in calls for scope in getattr(call, "scopes", ())})
     if scopes:
         operation["security"] = [{"account": [scope]} for scope in scopes]

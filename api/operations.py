@@ -5,7 +5,7 @@ way for a call, a row of a batch and a row of an import. The models at the top o
 so nothing is checked twice on the way to a signature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -16,6 +16,9 @@ from pydantic import BaseModel
 from ledger.errors import Code, Refusal
 
 JSON: Final = "application/json"
+
+Dependency = Callable[..., Awaitable[Any]]
+"""What FastAPI calls before a route, or the route calls itself."""
 
 AnyBody = Any
 """A JSON value that the ledger will judge."""
@@ -31,6 +34,7 @@ class Description:
     gives: str
     status: int
     refuses: frozenset[str]
+    uses: frozenset[Dependency]
 
 
 OPERATIONS: Final[dict[str, Description]] = {}
@@ -46,18 +50,20 @@ def described(
     gives: str = JSON,
     refuses: Sequence[str] = (),
     status: int = 200,
+    uses: Sequence[Dependency] = (),
 ) -> dict[str, Any]:
     """Name a route `operation`, describe what goes in and out, and return the keyword arguments for its decorator.
 
     `takes` is the model of its body, `media` the body's media type, `gives` the answer's. `refuses` lists refusal
-    codes; one that ends in a dot means its whole group (`"field."`). Raises `ValueError` for a name used twice or a
-    code there is not.
+    codes; one that ends in a dot means its whole group (`"field."`). `uses` names dependencies that a busy route calls
+    itself, because the framework takes longer to find out that it should than they take. Raises `ValueError` for a
+    name used twice or a code there is not.
     """
     codes = frozenset(code for each in refuses for code in _codes(each))
     if operation in OPERATIONS:
         message = f"two operations are called {operation}"
         raise ValueError(message)
-    OPERATIONS[operation] = Description(takes, not optional_body, media, gives, status, codes)
+    OPERATIONS[operation] = Description(takes, not optional_body, media, gives, status, codes, frozenset(uses))
     return {"operation_id": operation, "status_code": status}
 
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from api.bodies import Body
-from api.call import Tongue
+from api.call import language
 from api.metrics import Metrics
-from api.operations import Posted, answer, described
+from api.operations import answer, described, posted
 from api.strict_route import StrictRoute
 from ledger.request_members import RequestMembers
 from ledger.verifying import OnlineVerifier
@@ -30,15 +30,15 @@ class VerifyBody(Body):
 @router.post(
     "/v1/verify",
     summary="Check a licence, bundle or code",
-    **described("verify", takes=VerifyBody, refuses=["request."]),
+    **described("verify", takes=VerifyBody, refuses=["request."], uses=[posted]),
 )
-async def verify(request: Request, language: Tongue, body: Posted) -> Response:
+async def verify(request: Request) -> Response:
     """Return the verdict as of now. Nothing of what is presented is kept."""
-    members = RequestMembers(body)
+    members = RequestMembers(await posted(request))
     presented = members.text("presented", MAX_PRESENTED)
     members.done()
     verifier: OnlineVerifier = request.app.state.verifier
     verdict = await verifier.verdict(presented)
     metrics: Metrics = request.app.state.metrics
     metrics.verdicts.labels(verdict.outcome.value).inc()
-    return answer(verdict.to_json(language))
+    return answer(verdict.to_json(await language(request)))
