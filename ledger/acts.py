@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from ledger.actors import Actor
-from ledger.catalogue import Catalogue
+from ledger.catalogue import Catalogue, require_area
 from ledger.database import Reading
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
@@ -211,10 +211,12 @@ def _before(tx: Reading, licence: str) -> _Before:
 def authorisation(actor: Actor, row: LicenceRow, act: str, *, own_only: bool) -> Callable[[Catalogue], None]:
     """Return the check that the actor's department may do `act` to this licence.
 
-    It raises grant.exceeded, and licence.other_department where only the department in charge may.
+    It raises grant.exceeded, area.invalid where the client may not act there, and licence.other_department where only
+    the department in charge may.
     """
 
     def authorise(catalogue: Catalogue) -> None:
+        require_area(actor.areas, row.area)
         if own_only and actor.department != row.department:
             raise Refusal(Code.LICENCE_OTHER_DEPARTMENT, None, department=row.department)
         catalogue.require(actor.department, row.type, row.major, row.area, act)

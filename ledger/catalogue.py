@@ -221,6 +221,12 @@ def covers(outer: str, inner: str) -> bool:
     return inner.startswith(outer[:2] if outer[2:] == "0000" else outer[:4] if outer[4:] == "00" else outer)
 
 
+def require_area(areas: frozenset[str], area: str) -> None:
+    """Refuse where a client that is limited to `areas` acts outside them; empty is no limit. Raises area.invalid."""
+    if areas and not any(covers(each, area) for each in areas):
+        raise Refusal(Code.AREA_INVALID, "/area", allowed=sorted(areas))
+
+
 def _position(tx: Reading) -> int:
     found = tx.execute(select(head.c.catalogue_idx)).scalar_one_or_none()
     return -1 if found is None else int(found)

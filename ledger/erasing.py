@@ -4,7 +4,7 @@ The wrapped key of every part about the subject is deleted, what is stored of th
 blind index forgets the subject's numbers, and stored answers that carry the parts go too. The tree does not change,
 because it holds salted digests only. All of it happens in the transaction of a `record.erased` entry that names two
 officers, so a part that is missing without such an entry is tampering, and the audit says so. Backups of
-`record_keys` must not outlive the period in docs/operating/backup.md; a restore replays the erasures with
+`record_keys` must not outlive the period in docs/operating/publication.md; every start runs
 `replay_erasures` before anything is served.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, delete, select, tuple_, update
+from sqlalchemy import and_, delete, func, select, tuple_, union, update
 
 from ledger.actors import Actor
-from ledger.database import Reading, Writing, bulk_insert
+from ledger.database import Database, Reading, Writing, bulk_insert
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
@@ -28,6 +28,7 @@ from ledger.proposals import IdempotencyKey, retrying
 from ledger.recording import acted, record
 from ledger.tables.licences import imported_numbers, licence_versions
 from ledger.tables.log import erasures, record_keys, records
+from ledger.tables.scans import presentations
 from ledger.tables.subjects import record_subjects, subject_index, subjects
 from ledger.vault import erased, is_erased
 from verifiers.entry import REGION
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 EVENT: Final = "record.erased"
 _CHUNK: Final = 500
+_SHRUNK: Final = 33  # suite byte and digest: all that is left of an erased part (docs/formats/record.md)
 
 Place = tuple[int, int]
 """A record part: entry index and part number from 1."""
@@ -125,6 +127,8 @@ def project_erasures(tx: Writing, events: Sequence[Event]) -> None:
         subject = event.facts["subject"]
         tx.execute(delete(subject_index).where(subject_index.c.subject == subject))
         tx.execute(delete(subjects).where(subjects.c.id == subject))
+        # What the person prepared to show goes too, with the purpose written beside it.
+        tx.execute(delete(presentations).where(presentations.c.subject == subject))
         _forget_imports(tx, places)
         shred(tx, places)
 
@@ -156,14 +160,26 @@ def shred(tx: Writing, places: Sequence[Place]) -> int:
     return shredded
 
 
-def replay_erasures(tx: Writing) -> int:
+def brought_back(tx: Reading) -> list[Place]:
+    """Return the erased parts whose key or ciphertext is there again, which only a restored backup can bring about."""
+    same = and_(erasures.c.idx == record_keys.c.idx, erasures.c.part == record_keys.c.part)
+    keys = select(erasures.c.idx, erasures.c.part).join(record_keys, same)
+    here = and_(erasures.c.idx == records.c.idx, erasures.c.part == records.c.part)
+    whole = select(erasures.c.idx, erasures.c.part).join(records, here).where(func.length(records.c.blob) > _SHRUNK)
+    return sorted((row.idx, row.part) for row in tx.execute(union(keys, whole)))
+
+
+async def replay_erasures(database: Database) -> int:
     """Shred again whatever a restored backup brought back, and return how many parts that were.
 
-    Run after a restore and before anything is served. `erasures` must hold the entries up to the newest known: where
-    the backup itself is older than an erasure, the entries are fetched from the published log's record of them first.
+    Every start runs it before anything is served; without a restore it is one look that finds nothing. A database that
+    is older than an erasure is older than what was published too, and the publisher does not go on with it (protocol
+    11): it has to be brought forward first, and the erasure comes with the entries.
     """
-    rows = tx.execute(select(erasures.c.idx, erasures.c.part).order_by(erasures.c.idx, erasures.c.part)).all()
-    return shred(tx, [(row.idx, row.part) for row in rows])
+    found = await database.read(brought_back)
+    if found:
+        await database.write(lambda tx: shred(tx, found))
+    return len(found)
 
 
 def _chunks(places: Sequence[Place]) -> Iterable[Sequence[Place]]:

@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 
 from ledger.actors import Actor
 from ledger.case_steps import Thread, event_counts, officer_of, once
+from ledger.catalogue import require_area
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event, SubjectPart
@@ -100,7 +101,7 @@ async def flag(region: Region, actor: Actor, body: Any, *, idempotency: Idempote
     thread = Thread.new()
 
     async def attempt() -> dict[str, Any]:
-        concerned = await region.database.read(lambda tx: _concerned(tx, wanted))
+        concerned = await region.database.read(lambda tx: _concerned(tx, wanted, actor.areas))
         # The accusation is written down for each holder apart, so that erasing a holder erases what was said of them.
         parts = tuple(SubjectPart(subject, said) for subject in concerned)
         facts: dict[str, Any] = {
@@ -126,8 +127,11 @@ def target_json(target: Thing) -> dict[str, str]:
     return {target.kind: target.id}
 
 
-def _concerned(tx: Reading, targets: Sequence[Thing]) -> list[str]:
-    """The holders and applicants behind `targets`, whom the law lets speak. Raises `flag.target_unknown`."""
+def _concerned(tx: Reading, targets: Sequence[Thing], areas: frozenset[str]) -> list[str]:
+    """The holders and applicants behind `targets`, whom the law lets speak.
+
+    Raises `flag.target_unknown`, and area.invalid for a licence outside the `areas` the client is limited to.
+    """
     submission_of = {t.id: t.id for t in targets if t.kind == "submission"}
     lone = [t.id for t in targets if t.kind == "material"]
     submission_of |= {
@@ -141,7 +145,10 @@ def _concerned(tx: Reading, targets: Sequence[Thing]) -> list[str]:
         )
     }
     licensed = {t.id for t in targets if t.kind == "licence"}
-    known = set(tx.execute(select(licences.c.id).where(licences.c.id.in_(licensed))).scalars())
+    named = tx.execute(select(licences.c.id, licences.c.area).where(licences.c.id.in_(licensed))).all()
+    known = {row.id for row in named}
+    for row in named:
+        require_area(areas, row.area)
     for position, target in enumerate(targets):
         exists = target.id in known if target.kind == "licence" else submission_of.get(target.id) in found
         if not exists or target.kind not in TARGET_KINDS:

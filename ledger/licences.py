@@ -13,7 +13,7 @@ from sqlalchemy import select
 from ledger import causes, subjects
 from ledger.access import Access, write_accesses
 from ledger.actors import Actor
-from ledger.catalogue import covers
+from ledger.catalogue import require_area
 from ledger.cursors import decode_cursor, encode_cursor, page_limit
 from ledger.database import Reading
 from ledger.documents import code_of, compact_of
@@ -138,7 +138,11 @@ def _get(tx: Reading, region: Region, id_: str) -> tuple[LicenceRow, list[dict[s
 
 
 def may_read(region: Region, actor: Actor, row: LicenceRow) -> None:
-    """Refuse a department that neither answers for the licence nor holds a grant to read it. Raises grant.exceeded."""
+    """Refuse a department that neither answers for the licence nor holds a grant to read it, and a client elsewhere.
+
+    Raises grant.exceeded, area.invalid.
+    """
+    require_area(actor.areas, row.area)
     if actor.department == row.department:
         return
     region.catalogue.require(actor.department, row.type, row.major, row.area, "read")
@@ -194,7 +198,8 @@ async def search(region: Region, actor: Actor, body: Any) -> dict[str, Any]:
     now = region.clock.now()
     rows = await region.database.read(lambda tx: _search(tx, region, actor, wanted))
     page, more = rows[: wanted.limit], len(rows) > wanted.limit
-    found = [row for row in page if wanted.status in (None, row.state_on(day_of(now)))]
+    visible = [row for row in page if _is_readable(region, actor, row)]
+    found = [row for row in visible if wanted.status in (None, row.state_on(day_of(now)))]
     looks = [_look(row, actor, wanted, now) for row in found]
     if looks:
         # Written before anything is shown.
@@ -251,21 +256,23 @@ def _search(tx: Reading, region: Region, actor: Actor, wanted: _Wanted) -> Seque
         query = query.where(licences.c.department == actor.department)
     if wanted.type is not None:
         query = query.where(licences.c.type == wanted.type)
-    readable = {
-        (grant.type, grant.area)
+    held_types = {
+        grant.type
         for grant in region.catalogue.grants.values()
         if grant.department == actor.department and grant.closed_idx is None and "read" in grant.acts
     }
-    types = sorted({code for code, _ in readable})
-    query = query.where((licences.c.department == actor.department) | licences.c.type.in_(types))
+    query = query.where((licences.c.department == actor.department) | licences.c.type.in_(sorted(held_types)))
     if wanted.before is not None:
         query = query.where(licences.c.created_idx < wanted.before[0])
-    rows = [LicenceRow(*row) for row in tx.execute(query)]
-    return [row for row in rows if row.department == actor.department or _readable(row, readable)]
+    return [LicenceRow(*row) for row in tx.execute(query)]
 
 
-def _readable(row: LicenceRow, readable: set[tuple[str, str]]) -> bool:
-    return any(code == row.type and covers(area, row.area) for code, area in readable)
+def _is_readable(region: Region, actor: Actor, row: LicenceRow) -> bool:
+    try:
+        may_read(region, actor, row)
+    except Refusal:
+        return False
+    return True
 
 
 def summary(row: LicenceRow, today: date) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from keys.errors import RetiredKey, UnknownKey
 from keys.public_key import PublicKey
 from keys.signer import KeyStore, Signer
-from ledger import keys_registry, positions, projections  # noqa: F401 - registers every projector
+from ledger import erasing, keys_registry, positions, projections  # noqa: F401 - registers every projector
 from ledger.catalogue import Catalogue
 from ledger.catalogue_cache import CatalogueCache
 from ledger.clock import Clock, SystemClock
@@ -137,6 +137,7 @@ class Region:
         try:
             vault = Vault.open(store)
             opened, catalogue = await database.read(lambda tx: _read_start(tx, vault))
+            await erasing.replay_erasures(database)
             if opened.facts["region"] != config.region:
                 raise Refusal(Code.LOG_OTHER, found=opened.facts["origin"])
             region = cls(config, store, database, clock, opened, catalogue)

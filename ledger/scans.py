@@ -16,7 +16,7 @@ from sqlalchemy import and_, select
 from ledger.access import Access, write_accesses
 from ledger.actors import Actor
 from ledger.case_steps import officer_of
-from ledger.catalogue import Catalogue, Matter
+from ledger.catalogue import Catalogue, Matter, require_area
 from ledger.credit_checks import append_check
 from ledger.database import Reading, Writing
 from ledger.documents import compact_of
@@ -151,6 +151,7 @@ async def _look_at(
 
 def _may_scan(catalogue: Catalogue, actor: Actor, row: Any) -> bool:
     try:
+        require_area(actor.areas, row.area)
         catalogue.require(actor.department, row.type, row.major, row.area, "scan")
     except Refusal:
         return False

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from ledger import licences, subjects
+from ledger import licences, presentations, subjects
 from ledger.auditing import Stored, audit_stored
 from ledger.clock import ManualClock
 from ledger.database import Reading
@@ -23,8 +23,10 @@ from ledger.receipts import receipt_of
 from ledger.region import Region
 from ledger.tables.log import erasures, record_keys, records
 from tests.ledger import licensing
-from tests.region import OPERATOR
+from tests.region import OPERATOR, memory_store, region_on
 from verifiers.checkpoint import LogPolicy
+from verifiers.dynamic_code import mint
+from verifiers.encoding import b64u_decode
 from verifiers.note import NoteKey
 from verifiers.receipt import check_receipt
 
@@ -139,8 +141,8 @@ async def test_a_restore_shreds_again_what_a_backup_brought_back(region: Region)
     with region.database.writing() as tx:
         tx.execute(record_keys.insert().values(key._mapping))
 
-    with region.database.writing() as tx:
-        assert replay_erasures(tx) == 0  # the ciphertext itself was gone already
+    assert await replay_erasures(region.database) == 1
+    assert await replay_erasures(region.database) == 0
 
     with region.database.reading() as looking:
         assert looking.execute(select(func.count()).select_from(erasures)).scalar_one() == 1
@@ -148,6 +150,42 @@ async def test_a_restore_shreds_again_what_a_backup_brought_back(region: Region)
         assert len(looking.execute(kept).scalar_one()) == 33
         gone = select(record_keys).where(record_keys.c.idx == issued.entry)
         assert looking.execute(gone).first() is None
+
+
+async def test_a_start_shreds_what_a_restore_brought_back(sqlite_url: str, tmp_path: Path) -> None:
+    """Nobody has to remember it: the region does not run before it is done."""
+    store = memory_store()
+    async with region_on(sqlite_url, tmp_path, store=store) as first:
+        await licensing.furnish(first)
+        issued = await licensing.issued(first, licensing.EDUCATION, licensing.diploma(1))
+        mine = select(record_keys).where(record_keys.c.idx == issued.entry)
+        key = await first.database.read(lambda tx: tx.execute(mine).one())
+        await erase(first, await person(first))
+        await first.database.write(lambda tx: tx.execute(record_keys.insert().values(key._mapping)))
+
+    second = await Region.open(first.config, store)
+    try:
+        assert await second.database.read(lambda tx: tx.execute(mine).first()) is None
+    finally:
+        await second.close()
+
+
+async def test_an_erased_holder_shows_nothing_any_more(region: Region) -> None:
+    """What was prepared for the phone goes with the person, and the licence left behind says that it is erased."""
+    issued = await licensing.issued(region, licensing.EDUCATION, licensing.diploma(1))
+    subject = await person(region)
+    body = {"licences": [{"licence": issued.id}], "purpose": "示例用途"}
+    prepared = await presentations.prepare(region, subject, body)
+    text = mint(prepared["base"], b64u_decode(prepared["handle"]), b64u_decode(prepared["key"]), region.clock.now())
+
+    await erase(region, subject)
+
+    with pytest.raises(Refusal) as caught:
+        await region.database.read(lambda tx: presentations.find(tx, region, text))
+    assert caught.value.code is Code.CODE_UNKNOWN
+    with pytest.raises(Refusal) as told:
+        await licences.compact(region, issued.id)
+    assert told.value.code is Code.LICENCE_ERASED
 
 
 async def test_rebuild_equals_the_live_state_after_an_erasure(region: Region) -> None:

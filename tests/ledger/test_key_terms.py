@@ -156,7 +156,7 @@ async def test_a_department_without_a_statement_key_is_refused_clearly(region: R
 
     with pytest.raises(Refusal) as caught:
         await submissions.open_submission(region, actor(MARKET), body)
-    assert caught.value.code is Code.KEY_UNKNOWN
+    assert caught.value.code is Code.KEY_RETIRED
 
     await keys_registry.rotate(region, OPERATOR, MARKET, "statement")
     assert (await submissions.open_submission(region, actor(MARKET), body))["id"]
