@@ -21,7 +21,7 @@ from ledger.database_errors import RETRY_AFTER_S, refusal_of
 from ledger.errors import Code, Refusal
 from ledger.proposals import Committed
 from ledger.sealing import SealedProposal
-from ledger.sequencing import Outcome, Rules, Sequenced, lock_head, sequence
+from ledger.sequencing import Outcome, Rules, Sequenced, lock_head, sequence, writable_head
 from ledger.tables.log import entries
 from ledger.vault import Vault
 
@@ -102,6 +102,24 @@ class Committer:
             return self._halved(batch, error)
         except Exception as error:  # noqa: BLE001 (a projector may raise anything; one caller must not stop the writer)
             return self._halved(batch, error)
+
+    def probe(self) -> Refusal | None:
+        """Lock the head and let it go again; return what still keeps batches from being written. Never raises."""
+        try:
+            connection = self._connected()
+            with self._database.turn():
+                transaction = connection.begin()
+                try:
+                    writable_head(Writing(Reading(connection)), self._rules)
+                finally:
+                    self._roll_back(transaction)
+        except Refusal as still:
+            return still
+        except SQLAlchemyError as error:
+            self._drop()
+            found = refusal_of(error) if isinstance(error, DBAPIError) else None
+            return found or Refusal(Code.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_S)
+        return None
 
     def close(self) -> None:
         """Give the connection back."""

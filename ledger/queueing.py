@@ -59,11 +59,14 @@ class Queue:
             self._closed = True
             self._changed.notify()
 
-    def take(self) -> list[Ticket]:
-        """Wait until something is there and give the next batch; empty only when closed and drained."""
+    def take(self, within: float | None = None) -> list[Ticket] | None:
+        """Wait until something is there and give the next batch; empty only when closed and drained.
+
+        `None` when nothing came `within` so many seconds.
+        """
         with self._changed:
-            while not (self._single or self._bulk or self._closed):
-                self._changed.wait()
+            if not self._changed.wait_for(lambda: self._single or self._bulk or self._closed, within):
+                return None
             batch = _Batch()
             batch.fill(self._single, BATCH - _FOR_BULK if self._bulk else BATCH)
             batch.fill(self._bulk, BATCH)

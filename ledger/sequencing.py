@@ -122,6 +122,19 @@ def _head(row: Any) -> Head:
     return Head(row.origin, row.size, row.chain, Frontier.from_bytes(row.frontier), row.at, row.catalogue_idx)
 
 
+def writable_head(tx: Writing, rules: Rules) -> tuple[Head, datetime]:
+    """Lock the head and return it with the time now.
+
+    Raises `Refusal` with log.missing, log.other, clock.behind or clock.ahead where nothing may be written.
+    """
+    start, now = lock_head(tx, rules.clock)
+    if start.origin != rules.origin:
+        raise Refusal(Code.LOG_OTHER, found=start.origin)
+    if now < start.at - CLOCK_BEHIND:
+        raise Refusal(Code.CLOCK_BEHIND, retry_after=max(1, int((start.at - now).total_seconds())))
+    return start, now
+
+
 def sequence(tx: Writing, batch: Sequence[SealedProposal], rules: Rules) -> Sequenced:
     """Give every proposal of `batch` that still holds its place in the log, and bring all projections up to date.
 
@@ -129,11 +142,7 @@ def sequence(tx: Writing, batch: Sequence[SealedProposal], rules: Rules) -> Sequ
     """
     # (1) Lock. Another process that dies holding the lock loses it with its connection.
     try:
-        start, now = lock_head(tx, rules.clock)
-        if start.origin != rules.origin:
-            raise Refusal(Code.LOG_OTHER, found=start.origin)
-        if now < start.at - CLOCK_BEHIND:
-            raise Refusal(Code.CLOCK_BEHIND, retry_after=max(1, int((start.at - now).total_seconds())))
+        start, now = writable_head(tx, rules)
     except Refusal as refusal:
         return Sequenced([refusal] * len(batch), -1, frozenset(), None)
     at = max(start.at, now.astimezone(UTC).replace(microsecond=0))

@@ -29,6 +29,7 @@ MAX_WAITING_BYTES: Final = 64 * 2**20
 
 _BULK_SHARE = 2  # bulk work fills at most half of the house, so that single requests always find room
 _BULK_CHUNK = 512
+_PROBE_S = 1.0  # between two looks at a database that could not be written to
 _SEAL_SLICE = 32  # sealed between two looks at the event loop: about a millisecond
 
 Listener = Callable[[int, frozenset[str]], None]
@@ -187,7 +188,14 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while batch := self._queue.take():
+            while True:
+                # While we are not ready nobody sends anything, so nothing but a look of our own ends the trouble.
+                batch = self._queue.take(None if self._trouble is None else _PROBE_S)
+                if batch is None:
+                    self._trouble = self._committer.probe()
+                    continue
+                if not batch:
+                    return
                 result = self._committer.commit([ticket.sealed for ticket in batch])
                 self._trouble = result.trouble
                 self._answer(batch, result.outcomes, result.size, result.kinds)
