@@ -94,9 +94,15 @@ async def bad(
 def annulled() -> dict[str, Any]:
     """Return an act that ends a licence."""
     return {
-        "act": "annul", "authority": "示例市场监管局", "articles": ["行政许可法第六十九条"], "document_no": "示〔2026〕1号",
-        "decided_at": today(), "served_at": today(), "effective_from": today(), "reason": "示例",
-    }  # fmt: skip
+        "act": "annul",
+        "authority": "示例市场监管局",
+        "articles": ["行政许可法第六十九条"],
+        "document_no": "示〔2026〕1号",
+        "decided_at": today(),
+        "served_at": today(),
+        "effective_from": today(),
+        "reason": "示例",
+    }
 
 
 def with_fields(**changes: Any) -> dict[str, Any]:
