@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any, NewType, TypeVar
 
 from sqlalchemy import (
@@ -142,6 +143,10 @@ def _translated() -> Iterator[None]:
         raise refusal from error
 
 
+_GROUPS = (256, 64, 16)
+"""Rows that one SQLite statement inserts; 256 of our widest table are a fifth of the variables it may have."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Insertion:
     """How rows get into a table: the statement, the PostgreSQL types for binary COPY, what converts which column."""
@@ -198,7 +203,7 @@ def bulk_insert(tx: Writing, table: Table, rows: Sequence[tuple[Any, ...]]) -> N
     if plan.converted:
         rows = [_convert(row, plan.converted) for row in rows]
     if not plan.types:
-        tx.exec_driver_sql(plan.sql, rows)
+        _insert_grouped(tx, plan.sql, rows)
         return
     try:
         _copy(tx, plan, rows)
@@ -210,6 +215,25 @@ def bulk_insert(tx: Writing, table: Table, rows: Sequence[tuple[Any, ...]]) -> N
         raise DBAPIError.instance(
             plan.sql, None, error, tx.dialect.loaded_dbapi.Error, hide_parameters=True, connection_invalidated=gone
         ) from error
+
+
+def _insert_grouped(tx: Writing, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows a statement: between two rows of `executemany` the interpreter lock changes hands."""
+    done = 0
+    for size in _GROUPS:
+        if len(rows) - done >= size:
+            grouped = _grouped(sql, size)
+            while len(rows) - done >= size:
+                tx.exec_driver_sql(grouped, tuple(chain.from_iterable(rows[done : done + size])))
+                done += size
+    if done < len(rows):
+        tx.exec_driver_sql(sql, rows[done:])
+
+
+@lru_cache(maxsize=256)
+def _grouped(sql: str, size: int) -> str:
+    """Repeat the places of a statement for one row, which stand at its end."""
+    return sql + f",{sql[sql.rindex('(') :]}" * (size - 1)
 
 
 def _copy(tx: Writing, plan: _Insertion, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -19,7 +19,6 @@ import hmac
 import os
 import unicodedata
 import zlib
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
@@ -30,6 +29,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keys.errors import UnknownKey
 from keys.signer import KeyStore
 from ledger.errors import Code, Refusal
+from verifiers.encoding import b64u_decode, b64u_encode
+from verifiers.errors import Malformed
 from verifiers.identity import expand_citizen_number
 
 ERASED: Final = 0
@@ -70,6 +71,7 @@ class Vault:
         self._body_mac = body_mac
         self._facts_now = max(facts)
         self._kek_now = max(keks)
+        self._blinds_down = sorted(blinds, reverse=True)
 
     @classmethod
     def open(cls, store: KeyStore) -> Vault:
@@ -157,7 +159,7 @@ class Vault:
         """Hide an identifier under every live key, newest first, for looking it up."""
         normal = expand_citizen_number(unicodedata.normalize("NFKC", number).strip().upper())
         message = id_type.encode() + b"\x1f" + normal.encode()
-        return [(n, hmac.digest(self._blinds[n], message, "sha256")) for n in sorted(self._blinds, reverse=True)]
+        return [(n, hmac.digest(self._blinds[n], message, "sha256")) for n in self._blinds_down]
 
     def body_mac(self, body: bytes) -> bytes:
         """Give the keyed hash by which a repeated body is recognised; `body` is canonical JSON."""
@@ -232,7 +234,7 @@ def _unpacked(data: bytes) -> bytes:
     if packing & _UNWRAPPED:
         header, signature = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
         start, end = 4 + header, 4 + header + signature
-        body = b".".join(map(_b64u, (body[4:start], body[end:], body[start:end])))
+        body = ".".join(map(b64u_encode, (body[4:start], body[end:], body[start:end]))).encode("ascii")
     return body
 
 
@@ -242,20 +244,16 @@ def _unwrapped(part: bytes) -> bytes | None:
     u16 header length ‖ u16 signature length ‖ header ‖ signature ‖ payload; `None` for anything that would not come
     back byte for byte.
     """
-    segments = part.split(b".")
-    if len(segments) != 3:
+    if part[:1] == b"{" or part.count(b".") != 2:
         return None
     try:
-        header, payload, signature = (urlsafe_b64decode(segment + b"==") for segment in segments)
-    except ValueError:
+        # What is not the one encoding of its bytes is refused, so what comes back is what was taken apart.
+        header, payload, signature = map(b64u_decode, part.decode("ascii").split("."))
+    except (UnicodeDecodeError, Malformed):
         return None
-    if b".".join(map(_b64u, (header, payload, signature))) != part or max(len(header), len(signature)) > 0xFFFF:
+    if max(len(header), len(signature)) > 0xFFFF:
         return None
     return len(header).to_bytes(2, "big") + len(signature).to_bytes(2, "big") + header + signature + payload
-
-
-def _b64u(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def _decrypted(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
