@@ -17,6 +17,9 @@ MAX_DEPTH = 16
 MAX_INTEGER = 2**53 - 1
 """Largest integer every JSON reader keeps exactly (RFC 7493 §2.2)."""
 
+# Possessive, so that no input makes them try twice.
+_TEXTS = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BETWEEN_BRACKETS = re.compile(r"[^][{}]++")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abAB]")
 
@@ -52,22 +55,13 @@ def _refuse_deep(text: str) -> None:
     """Refuse more than `MAX_DEPTH` open brackets before the recursive scanner sees them."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    depth, inside, escaped = 0, False, False
-    for character in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                inside = False
-        elif character == '"':
-            inside = True
-        elif character in "[{":
+    depth = 0
+    for bracket in _BETWEEN_BRACKETS.sub("", _TEXTS.sub("", text)):
+        if bracket in "[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise Refusal(Code.BODY_TOO_DEEP, limit=MAX_DEPTH)
-        elif character in "]}":
+        else:
             depth -= 1
 
 

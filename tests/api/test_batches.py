@@ -248,6 +248,52 @@ async def test_input_takes_no_more_memory_than_a_row() -> None:
     assert peak < 1_000_000
 
 
+async def test_a_batch_of_a_hundred_thousand_takes_no_more_memory_than_one_of_ten_thousand(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    """The whole way over HTTP, answered while it is worked off: neither input nor answer is ever held whole."""
+    async with service_on(sqlite_url, tmp_path) as service:
+        await furnish(service.region)
+        caller = await business(service)
+        await peak_while_answered(service, caller, 10_000)
+
+        few = await peak_while_answered(service, caller, 10_000)
+        many = await peak_while_answered(service, caller, 100_000)
+
+    assert many - few < 16 * 2**20
+
+
+async def peak_while_answered(service: Service, caller: Caller, count: int) -> int:
+    """Send `count` rows of a KiB that are all refused, and return the most memory (bytes) held meanwhile."""
+    transport: Any = service.http._transport
+    token = (await caller.ask_token()).json()["access_token"]
+    line = json.dumps({"client_ref": "x", "pad": "y" * 1000}).encode() + b"\n"
+    left, answered, peak = count, 0, 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        if left == 0:
+            await asyncio.Event().wait()
+        part = min(left, 50)
+        left -= part
+        return {"type": "http.request", "body": line * part, "more_body": left > 0}
+
+    async def take(message: dict[str, Any]) -> None:
+        nonlocal answered, peak
+        answered += message.get("body", b"").count(b"\n")
+        peak = max(peak, int(Path("/proc/self/statm").read_text().split()[1]) * 4096)
+
+    headers = {"authorization": f"Bearer {token}", "elicence-operator": "E-001", "content-type": "application/x-ndjson"}
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "scheme": "https", "path": "/v1/licences/batch",
+        "raw_path": b"/v1/licences/batch", "query_string": b"", "root_path": "", "server": ("region.example", 443),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    await transport.app(scope, receive, take)
+    assert answered == count
+    return peak
+
+
 async def test_lines_are_found_wherever_the_network_cuts() -> None:
     """The same lines come out for every cut of the same bytes; a last line needs no line feed."""
     sent = b'{"a":1}\r\n\n{"b":2}\n  \n{"c":3}'
