@@ -14,6 +14,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HEADERS = [(b"x-content-type-options", b"nosniff")]
 
 
@@ -47,9 +48,11 @@ class Observation:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "(none)")
-        self._metrics.requests.labels(route, scope["method"], str(status)).inc()
+        # A method is any word a caller likes; a label for each would fill the memory.
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         if status >= 500 or seconds > 1:
-            self._log.warning("answer", route=route, method=scope["method"], status=status, ms=round(seconds * 1000))
+            self._log.warning("answer", route=route, method=method, status=status, ms=round(seconds * 1000))
         else:
-            self._log.debug("answer", route=route, method=scope["method"], status=status, ms=round(seconds * 1000))
+            self._log.debug("answer", route=route, method=method, status=status, ms=round(seconds * 1000))

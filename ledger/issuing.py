@@ -24,7 +24,7 @@ from ledger.errors import Code, Refusal
 from ledger.field_checks import check_face, check_validity
 from ledger.grants import area_of
 from ledger.issue_requests import HolderRequest, IssueRequest
-from ledger.issued import Issued, answer_to
+from ledger.issued import Issued, answer_to, issued_before
 from ledger.licence_events import ISSUED
 from ledger.lineage import BasisSound
 from ledger.proposals import Condition, Proposal
@@ -33,6 +33,7 @@ from ledger.status_slots import Slot, half_year
 from ledger.type_definition import TypeDefinition
 from verifiers.encoding import b64u_encode
 from verifiers.identifier import Identifier
+from verifiers.identity import expand_citizen_number
 from verifiers.legal_dates import day_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,29 @@ async def issue(region: Region, actor: Actor, requests: Sequence[IssueRequest]) 
 
     parts = [requests[start : start + CHUNK] for start in range(0, len(requests), CHUNK)]
     done = await asyncio.gather(*(chunk(part) for part in parts))
-    return [outcome for part in done for outcome in part]
+    return await _or_before(region, requests, [outcome for part in done for outcome in part])
+
+
+async def _or_before(
+    region: Region, requests: Sequence[IssueRequest], outcomes: list[Issued | Refusal]
+) -> list[Issued | Refusal]:
+    """Answer those who were refused, but had been answered before, as they were then (protocol 9).
+
+    What a request asks for may be no longer allowed, and the licence it once got is still its own.
+    """
+    slots: dict[bytes, int] = {}
+    for position, (request, outcome) in enumerate(zip(requests, outcomes, strict=True)):
+        again = request.idempotency
+        if isinstance(outcome, Refusal) and again is not None:
+            slots[region.vault.idempotency_slot(again.client, again.endpoint, again.key)] = position
+    if not slots:
+        return outcomes
+    known = await region.database.read(lambda tx: find_answers(tx, list(slots)), cheap=True)
+    for slot, found in known.items():
+        again = requests[slots[slot]].idempotency
+        if again is not None and not found.erased and secrets.compare_digest(found.mac, again.mac):
+            outcomes[slots[slot]] = await issued_before(region, found.indexes[0])
+    return outcomes
 
 
 async def _issue_chunk(region: Region, actor: Actor, requests: Sequence[IssueRequest]) -> list[Issued | Refusal]:
@@ -231,7 +254,7 @@ def _document(
     introduced: set[str],
 ) -> Document:
     request, definition = checked.request, checked.type.definition
-    serial = new_serial(definition, request.number)
+    serial = new_serial(definition, request)
     random = secrets.token_bytes(48)
     facts: dict[str, Any] = {**by, "change": "issue", "rests_on": edges(request)}
     if request.submission is not None:
@@ -259,9 +282,14 @@ def _document(
     )
 
 
-def new_serial(definition: TypeDefinition, number: str | None) -> str:
-    """Return the serial of the identifier: the licence's number, or twenty random characters where it does not fit."""
-    if definition.serial_from == "number" and number is not None:
+def new_serial(definition: TypeDefinition, request: IssueRequest) -> str:
+    """Return the serial of the identifier: the licence's number, or twenty random characters where it does not fit.
+
+    The identifier stays readable after an erasure, so a person's own identity number is never its serial.
+    """
+    number = request.number
+    own = {expand_citizen_number(holder.id.upper()) for holder in request.holders if holder.kind == "person"}
+    if definition.serial_from == "number" and number is not None and expand_citizen_number(number.upper()) not in own:
         return number
     return secrets.token_hex(10).upper()
 

@@ -1,4 +1,4 @@
-"""`elicence keys register | take-over | compromised`: the ledger learns what became of a key."""
+"""What an operator does on the service's own machine: keys through their life, and the step after a restore."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.cli.service import create_region, settings_or_exit
 from keys.file_store import FileKeyStore
 from keys.signer import KeyState
+from ledger.database import Database
+from ledger.tables.publishing import slot_leases
 from tests.ledger.licensing import MARKET
 
 PASSWORD = "示例口令"
@@ -25,8 +28,9 @@ def _run(*arguments: str, exit_code: int = 0) -> Any:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def test_keys_are_registered_replaced_and_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole way of an operator, on the service's own files."""
+@pytest.fixture
+def region_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a region from settings in the environment, as an operator does."""
     for name, value in {
         "DATABASE_URL": f"sqlite:///{tmp_path / 'log.sqlite'}",
         "KEYSTORE": str(tmp_path / "keys"),
@@ -37,6 +41,11 @@ def test_keys_are_registered_replaced_and_given_up(tmp_path: Path, monkeypatch: 
     }.items():
         monkeypatch.setenv(f"ELICENCE_{name}", value)
     asyncio.run(create_region(settings_or_exit(), testing_only=True))
+
+
+@pytest.mark.usefixtures("region_on_disk")
+def test_keys_are_registered_replaced_and_given_up(tmp_path: Path) -> None:
+    """The whole way of an operator, on the service's own files."""
     body = tmp_path / "department.json"
     body.write_text(json.dumps({"id": MARKET, "names": {"zh": "示例市场监管局", "en": "Example"}}), "utf-8")
     _run("departments", "add", str(body))
@@ -54,3 +63,17 @@ def test_keys_are_registered_replaced_and_given_up(tmp_path: Path, monkeypatch: 
     assert not any(e.public_key.kid == stolen and e.state is KeyState.ACTIVE for e in store.list())
     new = _run("keys", "take-over", f"{MARKET}/licence")
     assert store.signer(f"{MARKET}/licence").public_key.kid == new["kid"] != stolen
+
+
+@pytest.mark.usefixtures("region_on_disk")
+def test_after_a_restore_no_new_licence_shares_a_slot_with_an_unknown_one(tmp_path: Path) -> None:
+    """Every list's counter moves on, also those of lists the backup never heard of."""
+    database = Database.open(f"sqlite:///{tmp_path / 'log.sqlite'}")
+    try:
+        result = CliRunner().invoke(app, ["restore", "--json"])
+        assert (result.exit_code, json.loads(result.stdout)) == (0, {"shredded": 0}), result.output
+        with database.reading() as tx:
+            leased = [row.leased for row in tx.execute(select(slot_leases))]
+    finally:
+        database.close()
+    assert len(leased) == 256 and min(leased) >= 1 << 14
