@@ -23,6 +23,7 @@ from ledger.documents import Document, HolderValue, Issuer, Signed, draft_docume
 from ledger.errors import Code, Refusal
 from ledger.field_checks import check_face, check_validity
 from ledger.grants import area_of
+from ledger.idempotency import find_answers
 from ledger.issue_requests import HolderRequest, IssueRequest
 from ledger.issued import Issued, answer_to, issued_before
 from ledger.licence_events import ISSUED
