@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Self
 
@@ -99,6 +100,7 @@ class NoteKey:
         return f"{self.name}+{self.key_id.hex()}+{b64_encode(body)}"
 
     @classmethod
+    @lru_cache(maxsize=1024)  # a verifier opens one trust list after another, and its logs' keys hardly ever change
     def from_text(cls, text: str) -> Self:
         """Read a vkey. Raises `Malformed`, also when the key id in it is not that of its name and key."""
         match = _VKEY.match(text) if len(text) <= _MAX_VKEY else None

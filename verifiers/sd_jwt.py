@@ -7,7 +7,7 @@ SHA-256 digest. This file knows nothing of licences. `resolve` follows RFC 9901 
 once, each disclosure referenced, children only below a shown parent, unknown digests (decoys) left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -29,6 +29,8 @@ LENGTH_MAX: Final = 2_097_152
 
 DEPTH_MAX: Final = 16
 """Deepest nesting of claims we walk."""
+
+_RESERVED: Final = frozenset({"_sd", "..."})
 
 Path = tuple[str | int, ...]
 """Where a claim stands: member names and array positions from the top."""
@@ -139,15 +141,13 @@ class _Resolution:
             return result
         if type(digests) is not list:
             raise Malformed(Reason.DISCLOSURE, "_sd is not an array of digests")
-        for digest in digests:
-            text = self._shown(digest)
-            if text is None:
-                continue
+        for text in self._shown(digests):
             _, name, value = _elements(text, 3)
-            if type(name) is not str or name in ("_sd", "...") or name in members or name in result:
+            if type(name) is not str or name in _RESERVED or name in members or name in result:
                 raise Malformed(Reason.DISCLOSURE, "a disclosed name that may not stand here")
             self.paths[text] = where = (*path, name)
-            result[name] = self._value(value, where)
+            kind = type(value)
+            result[name] = self._value(value, where) if kind is dict or kind is list else value
         return result
 
     def _array(self, elements: list[Any], path: Path) -> list[Any]:
@@ -158,12 +158,10 @@ class _Resolution:
             if type(element) is dict and "..." in element:
                 if len(element) != 1:
                     raise Malformed(Reason.DISCLOSURE, "an array digest with company")
-                text = self._shown(element["..."])
-                if text is None:
-                    continue
-                _, value = _elements(text, 2)
-                self.paths[text] = where = (*path, len(result))
-                result.append(self._value(value, where))
+                for text in self._shown([element["..."]]):
+                    _, value = _elements(text, 2)
+                    self.paths[text] = where = (*path, len(result))
+                    result.append(self._value(value, where))
             else:
                 result.append(self._value(element, (*path, len(result))))
         return result
@@ -174,14 +172,18 @@ class _Resolution:
             return self._object(value, path)
         return self._array(value, path) if kind is list else value
 
-    def _shown(self, digest: Any) -> str | None:
-        """The disclosure with this digest, or `None` for a hidden claim or a decoy."""
-        if type(digest) is not str:
-            raise Malformed(Reason.DISCLOSURE, "a digest that is no string")
-        if digest in self._seen:
-            raise Malformed(Reason.DISCLOSURE_DUPLICATE, "a digest occurs twice")
-        self._seen.add(digest)
-        return self._available.get(digest)
+    def _shown(self, digests: list[Any]) -> Iterator[str]:
+        """Yield the disclosures with these digests; a hidden claim or a decoy has none."""
+        available, seen = self._available, self._seen
+        for digest in digests:
+            if type(digest) is not str:
+                raise Malformed(Reason.DISCLOSURE, "a digest that is no string")
+            if digest in seen:
+                raise Malformed(Reason.DISCLOSURE_DUPLICATE, "a digest occurs twice")
+            seen.add(digest)
+            text = available.get(digest)
+            if text is not None:
+                yield text
 
 
 def _elements(text: str, length: int) -> list[Any]:
