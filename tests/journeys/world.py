@@ -116,14 +116,16 @@ class World:
 
         await until(named)
 
-    async def status_value(self, status: dict[str, Any]) -> int:
-        """Return what the served status list says of a slot."""
-        await self._served(status["uri"])
-        token = (await self.public(status["uri"])).text
-        claims = jwt.decode(token, options={"verify_signature": False})
+    async def slots(self, uri: str) -> Callable[[int], int]:
+        """Fetch a status list as it is served now; the function returned tells what a slot of it says."""
+        await self._served(uri)
+        claims = jwt.decode((await self.public(uri)).text, options={"verify_signature": False})
         packed = inflate(claims["status_list"]["lst"])
-        index: int = status["idx"]
-        return packed[index // 4] >> (2 * (index % 4)) & 3
+        return lambda index: packed[index // 4] >> (2 * (index % 4)) & 3
+
+    async def status_value(self, status: dict[str, Any]) -> int:
+        """Return what the served status list says of a licence's slot."""
+        return (await self.slots(status["uri"]))(status["idx"])
 
     async def holder(self, id_type: str, number: str) -> Holder:
         """Return a holder who has signed in at the identity platform, behind the region's app."""
