@@ -22,11 +22,11 @@ from api import (
     frames,
     fraud,
     health,
+    interface,
     licences,
     logs,
     notices,
     oauth,
-    openapi,
     page_routes,
     published,
     refused,
@@ -97,7 +97,7 @@ def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
     for router in ROUTERS:
         # Taken over as they are: nothing is added to a path, and one flat list is matched fastest.
         app.router.routes.extend(router.routes)
-    openapi.install(app)
+    interface.install(app)
     app.add_middleware(HeadRequests)
     app.add_middleware(Observation, metrics=metrics)
     return app

@@ -38,7 +38,7 @@ class Description:
 
 
 OPERATIONS: Final[dict[str, Description]] = {}
-"""Every operation by its id, filled as the route modules are loaded; `api.openapi` reads it."""
+"""Every operation by its id, filled as the route modules are loaded; `api.interface` reads it."""
 
 
 def described(

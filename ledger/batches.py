@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def _close(tx: Writing, id_: str, slot: bytes | None, mac: bytes, rows: int) -> 
     if slot is not None:
         known = tx.execute(select(batches.c.id, batches.c.mac).where(batches.c.slot == slot)).one_or_none()
         if known is not None:
-            if bytes(known.mac) != mac:
+            if not secrets.compare_digest(bytes(known.mac), mac):
                 raise Refusal(Code.IDEMPOTENCY_CONFLICT)
             _drop(tx, [id_])
             return str(known.id)

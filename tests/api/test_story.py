@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from api import openapi
+from api import interface
 from api.app import create_app
 from api.operations import OPERATIONS
 from api.settings import Settings
 from tests.api.story import tell, world_on
 
-EXAMPLES = Path(openapi.__file__).parent / "examples.json"
+EXAMPLES = Path(interface.__file__).parent / "examples.json"
 BINARY = {"getTile", "getLicenceCodePng", "getLicenceFacePdf", "getLicenceCodeSvg", "getLicenceFaceSvg"}
 LONGEST = 160
 
@@ -37,7 +37,7 @@ def test_the_kept_description_is_the_one_that_is_served() -> None:
     """docs/openapi.json is what `/openapi.json` serves; `python -m api.openapi docs/openapi.json` writes it."""
     kept = Path(__file__).parent.parent.parent / "docs" / "openapi.json"
 
-    assert kept.read_text("utf-8") == openapi.text(create_app(Settings.model_construct()))
+    assert kept.read_text("utf-8") == interface.text(create_app(Settings.model_construct()))
 
 
 def _shortened(value: Any) -> Any:
