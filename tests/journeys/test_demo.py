@@ -88,6 +88,7 @@ def test_the_verdicts_turn(demo: tuple[Path, str]) -> None:
     assert len(cascade) == 4
 
 
+@pytest.mark.interop
 def test_the_reference_library_verifies_every_licence(demo: tuple[Path, str]) -> None:
     """PyPI's sd-jwt reads the same claims as we do."""
     folder, _ = demo
@@ -103,6 +104,7 @@ def test_the_reference_library_verifies_every_licence(demo: tuple[Path, str]) ->
         assert found == parse(compact).claims
 
 
+@pytest.mark.interop
 def test_a_strict_verifier_takes_every_licence_under_the_root(demo: tuple[Path, str]) -> None:
     """openvc-core checks the certificate path, the binding of `iss`, the dates and the status list."""
     folder, _ = demo
@@ -120,6 +122,7 @@ def test_a_strict_verifier_takes_every_licence_under_the_root(demo: tuple[Path, 
         )
 
 
+@pytest.mark.interop
 def test_another_codec_reads_every_status_list_alike(demo: tuple[Path, str]) -> None:
     """token-status-list finds the same value in every slot."""
     folder, _ = demo
@@ -132,6 +135,7 @@ def test_another_codec_reads_every_status_list_alike(demo: tuple[Path, str]) -> 
             assert theirs[slot] == ours[slot // 4] >> (2 * (slot % 4)) & 3
 
 
+@pytest.mark.interop
 def test_an_independent_log_reader_accepts_the_whole_log(demo: tuple[Path, str]) -> None:
     """tlog-scales checks both signatures, every tile and bundle, and the receipts."""
     folder, _ = demo
@@ -153,6 +157,7 @@ def test_an_independent_log_reader_accepts_the_whole_log(demo: tuple[Path, str])
         InclusionProof(receipt.index, under.size, list(receipt.hashes)).check(leaf, under.root_hash)
 
 
+@pytest.mark.interop
 def test_a_qr_reader_reads_both_codes(demo: tuple[Path, str]) -> None:
     """What is printed is what was signed."""
     folder, _ = demo
