@@ -97,6 +97,7 @@ async def list_departments(region: RegionNow, _: Account) -> Response:
 async def register_department(region: RegionNow, actor: Operator, once: OnceOnly, body: Posted) -> Response:
     """Register a department and make its keys."""
     made = await once.run(region, actor, lambda key: departments.register(region, actor, body, idempotency=key))
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -116,6 +117,7 @@ async def succeed(
         region, actor, lambda key: departments.succeed(region, actor, department, successor, idempotency=key)
     )
     request.app.state.callers.drop()
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -130,6 +132,7 @@ async def close(
     """End the grants and keys of a department that nobody succeeds."""
     made = await once.run(region, actor, lambda key: departments.close(region, actor, department, idempotency=key))
     request.app.state.callers.drop()
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -149,6 +152,7 @@ async def rotate(
     made = await once.run(
         region, actor, lambda key: keys_registry.rotate(region, actor, department, purpose, idempotency=key)
     )
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -174,6 +178,7 @@ async def compromise(
         actor,
         lambda key: keys_registry.compromise(region, actor, kid, since=since, reason=reason, idempotency=key),
     )
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -201,6 +206,7 @@ async def give(request: Request, region: RegionNow, actor: Operator, once: OnceO
     """Say what a department may do."""
     made = await once.run(region, actor, lambda key: grants.give(region, actor, body, idempotency=key))
     request.app.state.callers.drop()
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -215,6 +221,7 @@ async def end(
     """End a grant; what was done under it stays good."""
     made = await once.run(region, actor, lambda key: grants.end(region, actor, grant, idempotency=key))
     request.app.state.callers.drop()
+    await region.trust.settled()
     return answer(made)
 
 

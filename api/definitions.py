@@ -148,6 +148,7 @@ async def list_types(region: RegionNow, _: Account) -> Response:
 async def register_type(region: RegionNow, actor: Operator, once: OnceOnly, body: Posted) -> Response:
     """Register a definition; each version is immutable, and a minor one only adds optional fields."""
     made = await once.run(region, actor, lambda key: types.register(region, actor, body, idempotency=key))
+    await region.trust.settled()
     return answer(made, 201)
 
 
@@ -167,6 +168,7 @@ async def instruct(
 ) -> Response:
     """Say, for the caller's department, what fraud does to its licences of a type (protocol rule 22a)."""
     made = await once.run(region, actor, lambda key: types.instruct(region, actor, code, major, body, idempotency=key))
+    await region.trust.settled()
     return answer(made, 201)
 
 

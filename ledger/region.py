@@ -199,6 +199,8 @@ class Region:
         ):
             fault = pulse.fault
             checks[name] = {"ready": True} if fault is None else {"ready": False, "detail": type(fault).__name__}
+        if not self.trust.begun:
+            checks["trust"] = {"ready": False, "detail": "the trust list does not say yet what the catalogue says"}
         return checks
 
     async def figures(self) -> dict[str, Any]:

@@ -41,6 +41,9 @@ THING: Final = "trust-list"
 EVENT: Final = "trust.published"
 FOLDER: Final = "trust-list"
 LATEST: Final = f"{FOLDER}/latest"
+SETTLE_S: Final = 5.0
+"""Longest wait for the trust list to follow the catalogue: some publish intervals, less than a caller's patience."""
+_LOOK_AGAIN_S: Final = 0.05
 
 
 class TrustPublisher:
@@ -56,13 +59,39 @@ class TrustPublisher:
         self._root = root_certificate
         self._served = 0
         self._known: tuple[Any, ...] | None = None
+        self.begun = False
         self.pulse = Pulse("trust list", self.step, pause_s=0.2, idle_s=1.0)
 
     async def step(self) -> None:
-        """Publish a new version if one is due and this process leads; then serve every version a checkpoint covers."""
+        """Publish a new version if one is due and this process leads; then serve every version a checkpoint covers.
+
+        `begun` becomes true once what is served has said all that the catalogue said.
+        """
         if self._region.publisher.token is not None:
             await self.publish_if_due()
         await asyncio.to_thread(self._serve)
+        self.begun = self.begun or await self._region.database.read(self._is_settled)
+
+    async def settled(self, within_s: float = SETTLE_S) -> bool:
+        """Wait until strangers are given a list that says what the catalogue says; tell whether it came to that.
+
+        Whoever registers a department, key, grant or type is answered after this: a licence issued next can be
+        verified by anybody at once.
+        """
+        deadline = asyncio.get_running_loop().time() + within_s
+        while not await self._region.database.read(self._is_settled):
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            self.pulse.wake()
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return True
+
+    def _is_settled(self, tx: Reading) -> bool:
+        last = newest(tx)
+        try:
+            return last is not None and last.seq == self._served and self._next(tx) is None
+        except NotPublishedYet:
+            return False
 
     async def publish_if_due(self) -> bool:
         """Sign and log a new version when there is news or the last one gets old; tell whether it did."""

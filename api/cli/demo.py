@@ -375,7 +375,9 @@ def _audit(story: Story) -> None:
             check=False,
             env=story.files.python_path() | environment(story.service.settings),
         )
-        report = json.loads(done.stdout or "{}")
+        if not done.stdout:
+            raise Unexpected(f"the audit did not run: {done.stderr[-500:]}")
+        report = json.loads(done.stdout)
         story.shows("审计 audit", (done.returncode, report.get("findings")), (0, []))
         typer.echo(f"   {report.get('size')} 条 entries")
 

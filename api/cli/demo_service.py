@@ -21,7 +21,6 @@ from api.cli.http_client import ServiceClient
 from api.cli.service import create_region, example_settings
 from api.composition import open_region
 from api.settings import Settings
-from ledger.trust_publishing import payload_of
 
 IDENTITY_ISSUER = "https://identity.example"
 _START_S = 60
@@ -137,7 +136,6 @@ def running(folder: Path) -> Iterator[DemoService]:
     process.start()
     try:
         with httpx.Client(base_url=settings.base_url, timeout=60) as http:
-            _wait_until_trusted(http)
             yield DemoService(settings, folder, http)
     finally:
         process.stop()
@@ -173,13 +171,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _wait_until_trusted(http: httpx.Client) -> None:
-    """Wait until the trust list that strangers get names all grants of the example: it follows a checkpoint."""
-    deadline = time.monotonic() + _START_S
-    grants = sum(len(department.issues) for department in example_region.DEPARTMENTS)
-    while len(payload_of(http.get("/trust-list").text)["grants"]) < grants:
-        if time.monotonic() > deadline:
-            raise RuntimeError("the trust list does not name the example departments' grants")
-        time.sleep(0.05)

@@ -175,6 +175,7 @@ async def test_bodies_are_refused_with_a_pointer(service: Service) -> None:
 async def test_the_service_says_how_it_is(service: Service) -> None:
     """Health, readiness and metrics answer, and unknown addresses are problems too."""
     assert (await service.http.get("/healthz")).json() == {"status": "alive"}
+    await service.region.trust.settled()
     ready = await service.http.get("/readyz")
     assert ready.status_code == 200 and ready.json()["ready"] is True, ready.text
     assert b"elicence_log_size" in (await service.http.get("/metrics")).content
