@@ -46,21 +46,18 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class StillAllParts:
-    """Condition of an erasure: no part about the subject was written since the parts were listed.
-    Refused as `stale`.
+    """Condition of an erasure: since the parts about the subject were listed none was written, and nobody else erased
+    them. Refused as `stale`.
     """
 
     subject: str
-    last: int
+    places: tuple[Place, ...]
 
     @classmethod
     def check(cls, tx: Writing, conditions: Sequence[StillAllParts]) -> dict[StillAllParts, Refusal]:
-        """Look for later parts, a subject at a time: erasures are rare."""
-        about, idx = record_subjects.c.subject, record_subjects.c.idx
+        """List the parts again, a subject at a time: erasures are rare."""
         return {
-            each: Refusal(Code.STALE)
-            for each in conditions
-            if tx.execute(select(idx).where(about == each.subject, idx > each.last).limit(1)).first() is not None
+            each: Refusal(Code.STALE) for each in conditions if tuple(parts_about(tx, each.subject)) != each.places
         }
 
 
@@ -97,7 +94,7 @@ async def erase_subject(
             "document_no": document_no,
         }
         event = Unsigned(EVENT, actor.department or REGION, EVENT, new_id(), 0, secrets.token_bytes(32), facts)
-        condition = StillAllParts(subject, max(idx for idx, _ in places))
+        condition = StillAllParts(subject, tuple(places))
         answer = {"subject": subject, "parts": len(places)}
         return await record(
             region, [event], answer, idempotency=idempotency, conditions=[condition], touches=[f"subject:{subject}"]

@@ -16,7 +16,7 @@ import pytest
 from api.cli.demo_people import citizen_id
 from ledger import erasing
 from ledger.auditing import Stored, audit_stored
-from ledger.errors import Refusal
+from ledger.errors import Code, Refusal
 from ledger.rebuilding import rebuild
 from ledger.settling import settle_cases
 from tests.journeys.test_main_line import REVERSAL, ruling, today
@@ -218,3 +218,27 @@ async def test_a_crowd_leaves_one_consistent_log(database_url: str, tmp_path: Pa
 async def test_a_crowd_leaves_one_consistent_log_after_a_long_day(database_url: str, tmp_path: Path) -> None:
     """The long form."""
     await run(database_url, tmp_path, 600, seed=int(time.time()))
+
+
+async def test_two_erasures_of_one_person_at_once_are_one(database_url: str, tmp_path: Path) -> None:
+    """The faster one erases, the others hear that nobody is left; the log names each part once."""
+    async with licensing.licensing_region(database_url, tmp_path) as region:
+        made = [await licensing.issued(region, EDUCATION, licensing.diploma(n)) for n in (1, 2, 3)]
+        subject = await cases.holder_of(region, made[0].id)
+        operator = licensing.actor("", "operate", operator="示例操作员一")
+
+        outcomes = await asyncio.gather(
+            *(
+                erasing.erase_subject(
+                    region, operator, subject, second="示例操作员二", ground="示例", document_no=f"示{n}"
+                )
+                for n in range(5)
+            ),
+            return_exceptions=True,
+        )
+
+        [erased] = [each for each in outcomes if isinstance(each, dict)]
+        assert erased["parts"] == 3
+        assert [each.code for each in outcomes if isinstance(each, Refusal)] == [Code.SUBJECT_UNKNOWN] * 4
+        report = await asyncio.to_thread(audit_stored, Stored.of(region))
+        assert report.passed, [str(each) for each in report.findings]
