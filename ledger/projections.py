@@ -15,6 +15,7 @@ from ledger import (
     licence_events,
     matters,
     seals,
+    subject_index,
     submissions,
     trust_publishing,
     types,
@@ -22,5 +23,5 @@ from ledger import (
 
 __all__ = [
     "access", "case_projection", "credit_checks", "departments", "erasing", "grants", "keys_registry", "licence_events",
-    "matters", "seals", "submissions", "trust_publishing", "types",
+    "matters", "seals", "subject_index", "submissions", "trust_publishing", "types",
 ]  # fmt: skip

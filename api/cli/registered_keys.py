@@ -1,4 +1,4 @@
-"""`elicence keys register | take-over | compromised`: tell the ledger what became of a key.
+"""`elicence keys register | take-over | compromised | index-again`: tell the ledger what became of a key.
 
 `elicence keys create | rotate | install` prepare keys in the store; these commands log them, so that the trust list
 says from when to when each counts (protocol 16). A department's key is `<USCC>/licence`; the region's own are `list`,
@@ -13,7 +13,11 @@ import typer
 
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson, Operator, in_region
-from ledger import keys_registry
+from api.cli.service import settings_or_exit
+from api.composition import open_store
+from keys.errors import UnknownKey
+from keys.signer import KeyStore
+from ledger import keys_registry, subject_index
 from ledger.actors import Actor
 from ledger.errors import Code, Refusal
 from ledger.region import Region
@@ -51,6 +55,35 @@ def compromised(
 ) -> None:
     """密钥泄露：此后入账的不再可信。Say that a key may have been in other hands; what was logged before stands."""
     _told(lambda region, actor: keys_registry.compromise(region, actor, kid, since=since), operator, as_json)
+
+
+def index_again(
+    operator: Operator,
+    new_key: Annotated[bool, typer.Option("--new-key", help="先生成新密钥 / make the next key first")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """盲索引换钥（先停止服务）。Hash known identity numbers anew under the newest key; stop the service first."""
+    with answering(as_json):
+        if new_key:
+            store = open_store(settings_or_exit())
+            store.secret(f"blind-{len(secrets_of(store, 'blind')) + 1}")
+        actor = Actor("elicence-cli", "", frozenset({"operate"}), operator)
+        done = in_region(lambda region: subject_index.index_again(region, actor))
+        if as_json:
+            print_json({"subjects": done})
+        else:
+            typer.echo(f"已更新主体 subjects done: {done}")
+
+
+def secrets_of(store: KeyStore, name: str) -> list[str]:
+    """Return the names of the numbered secrets `name` that a store holds, oldest first."""
+    found: list[str] = []
+    while True:
+        try:
+            store.secret(f"{name}-{len(found) + 1}", create=False)
+        except UnknownKey:
+            return found
+        found.append(f"{name}-{len(found) + 1}")
 
 
 def _told(work: Callable[[Region, Actor], Awaitable[dict[str, Any]]], operator: str, as_json: bool) -> None:

@@ -61,6 +61,8 @@ def test_keys_are_registered_replaced_and_given_up(tmp_path: Path) -> None:
     told = _run("keys", "compromised", stolen, "--since", "2026-11-21T00:00:00Z")
     assert told["revoked"]["reason"] == "compromised"
     assert not any(e.public_key.kid == stolen and e.state is KeyState.ACTIVE for e in store.list())
+    assert _run("keys", "index-again", "--new-key")["subjects"] == 0
+    assert len(FileKeyStore.open(tmp_path / "keys", PASSWORD).secret("blind-2", create=False)) == 32
     new = _run("keys", "take-over", f"{MARKET}/licence")
     assert store.signer(f"{MARKET}/licence").public_key.kid == new["kid"] != stolen
 
