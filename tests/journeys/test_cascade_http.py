@@ -162,13 +162,19 @@ async def issuing_on(world: World, start: int, stop: asyncio.Event) -> list[floa
     return waits
 
 
-async def agree(world: World, families: Families, *, every: int) -> None:
-    """Stored states, online verdicts and the served status lists are what the reference demands."""
+async def turned(world: World, families: Families, *, every: int) -> None:
+    """Stored states and online verdicts are what the reference demands."""
     expected = families.expected()
     assert await cases.states(world.service.region, expected) == expected
     for id_, (_, value) in list(expected.items())[::every]:
         made = families.root if id_ == families.root["id"] else families.members[id_].made
         assert (await world.codes(made["licence"]))[0] == ("invalid" if value else "valid")
+
+
+async def agree(world: World, families: Families, *, every: int) -> None:
+    """What `turned` looks at, and the served status lists, are what the reference demands."""
+    await turned(world, families, every=every)
+    expected = families.expected()
 
     async def listed() -> bool:
         lists = {uri: await world.slots(uri) for uri in {m.made["status"]["uri"] for m in families.members.values()}}
@@ -202,7 +208,7 @@ async def run(database_url: str, folder: Path, count: int, *, every: int, seed: 
         begun = time.perf_counter()
         await second.post(f"{path}/decision", ruling(digest))
         print(f"  decided in {time.perf_counter() - begun:.2f} s")
-        await agree(world, families, every=every)
+        await turned(world, families, every=count // 50)
 
         async def settled() -> bool:
             return bool((await second.get(path))["decision"]["settled"])
@@ -215,6 +221,7 @@ async def run(database_url: str, folder: Path, count: int, *, every: int, seed: 
             f"  {len(waits)} licences issued meanwhile: median {waits[len(waits) // 2] * 1000:.0f} ms,"
             f" 99 % {waits[len(waits) * 99 // 100] * 1000:.0f} ms, worst {waits[-1] * 1000:.0f} ms"
         )
+        await agree(world, families, every=every)
         begun = time.perf_counter()
         await second.post(f"{path}/reversal", REVERSAL)
         print(f"  reversed in {time.perf_counter() - begun:.2f} s")
