@@ -30,7 +30,7 @@ async def test_every_operation_works_as_its_example_shows(sqlite_url: str, tmp_p
     if os.environ.get("ELICENCE_WRITE"):
         EXAMPLES.write_text(json.dumps(seen, ensure_ascii=False, indent=1, sort_keys=True) + "\n", "utf-8")
     kept = json.loads(EXAMPLES.read_text("utf-8"))
-    assert _shape(kept) == _shape(seen)
+    assert _differences(kept, seen) == []
 
 
 def test_the_kept_description_is_the_one_that_is_served() -> None:
@@ -51,10 +51,17 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _shape(value: Any) -> Any:
-    """Keep names and kinds of values; of a list the shape of its first element."""
-    if isinstance(value, dict):
-        return {name: _shape(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_shape(each) for each in value[:1]]
-    return type(value).__name__
+def _differences(kept: Any, seen: Any, where: str = "") -> list[str]:
+    """List where names or kinds of values differ; nothing stands for anything, and of a list the first counts."""
+    if kept is None or seen is None:
+        return []
+    if isinstance(kept, dict) and isinstance(seen, dict):
+        odd = [f"{where}/{name}" for name in kept.keys() ^ seen.keys()]
+        return odd + [each for name in kept.keys() & seen.keys() for each in _named(kept, seen, name, where)]
+    if isinstance(kept, list) and isinstance(seen, list):
+        return _differences(kept[0], seen[0], f"{where}/0") if kept and seen else []
+    return [] if type(kept) is type(seen) else [where]
+
+
+def _named(kept: dict[str, Any], seen: dict[str, Any], name: str, where: str) -> list[str]:
+    return _differences(kept[name], seen[name], f"{where}/{name}")
