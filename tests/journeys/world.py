@@ -23,7 +23,7 @@ from verifiers.__main__ import main as elicence_verify
 from verifiers.status_list import inflate
 
 SLUGS = {licensing.MARKET: "market", licensing.HOUSING: "housing", licensing.EDUCATION: "education"}
-TURNED_S = 20
+TURNED_S = 60
 """Longest wait for something that is published on a pulse; real waits are well under a second."""
 
 
