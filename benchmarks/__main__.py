@@ -11,12 +11,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks import append_only, offline, over_http, signing
-from benchmarks.served import ENGINES, served
+from api.cli.demo_service import DemoService
+from benchmarks import append_only, offline, over_http, signing, steps
+from benchmarks.load import Load
+from benchmarks.served import ENGINES, ServerClock, served
 from ledger.database import migrate
 from tests.postgres_server import cluster
 
@@ -45,48 +47,94 @@ def figure(
 
 
 def measured_offline(runs: int) -> list[Figure]:
-    """Verify offline, cold and warm, beside raw signature checks; sign and build whole licences."""
-    raw = [offline.raw_checks_per_s() for _ in range(runs)]
+    """Verify offline, cold and warm, beside raw signature checks; each run takes all of them, one after the other."""
+    kinds: dict[str, Callable[[], float]] = {
+        "raw ES256 check": offline.raw_checks_per_s,
+        "offline verify, cold": offline.cold_per_s,
+        "offline verify, warm": offline.warm_per_s,
+        "offline verify with receipt, warm": offline.receipt_per_s,
+    }
+    found: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(runs):
+        for name, run in kinds.items():
+            found[name].append(run())
+    raw = found.pop("raw ES256 check")
     limit = statistics.median(raw)
-    found = [figure("raw ES256 check", "-", "/s", raw)]
-    for name, run in (
-        ("offline verify, cold", offline.cold_per_s),
-        ("offline verify, warm", offline.warm_per_s),
-        ("offline verify with receipt, warm", offline.receipt_per_s),
-    ):
-        found.append(figure(name, "-", "/s", [run() for _ in range(runs)], "raw ES256 check", limit))
-    found.append(
-        figure("build and sign whole licences, one process", "-", "/s", [signing.per_s(1) for _ in range(runs)])
-    )
-    both = [signing.per_s(2) for _ in range(runs)]
-    found.append(figure("build and sign whole licences, two processes", "-", "/s", both))
-    return found
+    first = figure("raw ES256 check", "-", "/s a core", raw)
+    return [first] + [figure(each, "-", "/s a core", found[each], "raw ES256 check", limit) for each in found]
 
 
-def measured_over_http(engine: str, runs: int, scale: int, signing_limit: float) -> list[Figure]:
-    """Measure a served region."""
+def measured_batches(service: DemoService, clock: ServerClock, engine: str, runs: int, scale: int) -> list[Figure]:
+    """Issue in batches, each run beside a run of two processes that only build and sign."""
+    rows, rates, micros, limits, least = 4000 * scale, [], [], [], []
+    over_http.batch_issue(service, 500, 0)  # warm
+    for run in range(runs):
+        limits.append(signing.per_s(2))
+        least.append(signing.micros_each())
+        first = 10_000 + 100_000 * run
+        micros.append(clock.micros_each(lambda: rates.append(over_http.batch_issue(service, rows, first)), rows))  # noqa: B023
+    limit = statistics.median(limits)
+    return [
+        figure("build and sign only, two processes", engine, "/s", limits),
+        figure("batch issue over HTTP", engine, "/s", rates, "building and signing", limit),
+        figure("build and sign only, CPU", engine, "us", least),
+        figure(
+            "batch issue, CPU of the server", engine, "us", micros, "building and signing", statistics.median(least)
+        ),
+    ]
+
+
+def measured_requests(service: DemoService, clock: ServerClock, engine: str, runs: int, scale: int) -> list[Figure]:
+    """Single issue and online verification over 64 connections, each run beside the trivial endpoint."""
+    licences = over_http.issued(service, 300, 9_000_000)
+    count = 3000 * scale
+    kinds: dict[str, Callable[[int], Load]] = {
+        "trivial endpoint": lambda _: over_http.trivial(service, count),
+        "single issue": lambda run: over_http.single_issue(service, count, 5_000_000 + 100_000 * run),
+        "online verify": lambda _: over_http.online_verify(service, licences, count),
+    }
+    loads: dict[str, list[Load]] = {name: [] for name in kinds}
+    micros: dict[str, list[float]] = {name: [] for name in kinds}
+    for run in range(runs):
+        for name, make in kinds.items():
+            micros[name].append(clock.micros_each(lambda: loads[name].append(make(run)), count))  # noqa: B023
+    limit = statistics.median(load.per_second for load in loads["trivial endpoint"])
     found = []
-    with served(engine) as service:
-        over_http.batch_issue(service, 500, 0)  # warm
-        batch = [over_http.batch_issue(service, 4000 * scale, 10_000 + 100_000 * run) for run in range(runs)]
-        found.append(figure("batch issue over HTTP", engine, "/s", batch, "two signing processes", signing_limit))
-        plain = [over_http.trivial(service, 8000).per_second for _ in range(runs)]
-        loads = [over_http.single_issue(service, 3000 * scale, 5_000_000 + 100_000 * run) for run in range(runs)]
-        base = statistics.median(plain)
-        found.append(figure("trivial endpoint, 64 clients", engine, "/s", plain))
-        single = [load.per_second for load in loads]
-        found.append(figure("single issue, 64 clients", engine, "/s", single, "trivial endpoint", base))
-        found.append(figure("single issue p50", engine, "ms", [load.quantile_ms(0.5) for load in loads]))
-        found.append(figure("single issue p99", engine, "ms", [load.quantile_ms(0.99) for load in loads]))
-        licences = over_http.issued(service, 300, 9_000_000)
-        checks = [over_http.online_verify(service, licences, 6000 * scale) for _ in range(runs)]
-        verified = [load.per_second for load in checks]
-        found.append(figure("online verify, 64 clients", engine, "/s", verified, "trivial endpoint", base))
-        found.append(figure("online verify p99", engine, "ms", [load.quantile_ms(0.99) for load in checks]))
-        revoked = over_http.revocation_ms(service, licences[: 40 * scale])
-        found.append(figure("revocation to signed status list, p50", engine, "ms", [statistics.median(revoked)]))
-        found.append(figure("revocation to signed status list, p95", engine, "ms", [over_http.p95(revoked)]))
+    for name, theirs in loads.items():
+        rates = [load.per_second for load in theirs]
+        beside = "" if name == "trivial endpoint" else "trivial endpoint"
+        found.append(figure(f"{name}, 64 clients", engine, "/s", rates, beside, limit if beside else None))
+        least = statistics.median(micros["trivial endpoint"]) if beside else None
+        found.append(figure(f"{name}, CPU of the server", engine, "us", micros[name], beside, least))
+        found += [
+            figure(f"{name} p{percent}", engine, "ms", [load.quantile_ms(percent / 100) for load in theirs])
+            for percent in (50, 99)
+        ]
+    revoked = over_http.revocation_ms(service, licences[: 40 * scale])
+    found.append(figure("revocation to signed status list, p50", engine, "ms", [statistics.median(revoked)]))
+    found.append(figure("revocation to signed status list, p95", engine, "ms", [over_http.p95(revoked)]))
     return found
+
+
+def measured_over_http(engine: str, runs: int, scale: int) -> list[Figure]:
+    """Measure a served region."""
+    with served(engine) as service:
+        clock = ServerClock()
+        return [
+            *measured_batches(service, clock, engine, runs, scale),
+            *measured_requests(service, clock, engine, runs, scale),
+        ]
+
+
+def measured_steps(_engine: str) -> list[Figure]:
+    """Take one licence apart, on SQLite."""
+    with tempfile.TemporaryDirectory(prefix="elicence-bench-") as folder:
+        found = steps.measure(Path(folder))
+    whole = sum(step.micros for step in found)
+    return [
+        *(figure(step.name, "sqlite", "us CPU", [step.micros], "a whole licence", whole) for step in found),
+        figure("a whole licence of a batch", "sqlite", "us CPU", [whole]),
+    ]
 
 
 def measured_append(engine: str, runs: int) -> list[Figure]:
@@ -127,15 +175,14 @@ def main() -> int:
     options.add_argument("--engine", choices=ENGINES, action="append")
     options.add_argument("--out", type=Path, default=Path("var/bench.json"))
     chosen = options.parse_args()
-    began = time.time()
-    figures = measured_offline(chosen.runs)
-    signing_limit = figures[-1].median
-    steps: list[Callable[[str], list[Figure]]] = [
+    began, load_before = time.time(), os.getloadavg()
+    figures = measured_offline(chosen.runs) + measured_steps("sqlite")
+    taken: list[Callable[[str], list[Figure]]] = [
         lambda engine: measured_append(engine, chosen.runs),
-        lambda engine: measured_over_http(engine, chosen.runs, chosen.scale, signing_limit),
+        lambda engine: measured_over_http(engine, chosen.runs, chosen.scale),
     ]
     for engine in chosen.engine or ENGINES:
-        for step in steps:
+        for step in taken:
             sys.stderr.write(f"{engine} …\n")
             figures += step(engine)
     machine = {
@@ -143,6 +190,7 @@ def main() -> int:
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.platform(),
+        "load_before": round(load_before[0], 1),
     }
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     document = {
@@ -163,13 +211,16 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _print(figures: list[Figure], machine: dict[str, object]) -> None:
-    sys.stdout.write(f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}\n")
-    sys.stdout.write(f"{'figure':<46}{'on':<12}{'median':>10}{'least':>10}{'most':>10}  {'unit':<10}ratio\n")
+def _print(figures: list[Figure], machine: Mapping[str, object]) -> None:
+    sys.stdout.write(
+        f"{machine['cpu']}, {machine['cores']} cores, Python {machine['python']}; load when it began "
+        f"{machine['load_before']}: beside others' work only ratios and CPU times mean something\n"
+    )
+    sys.stdout.write(f"{'figure':<76}{'on':<12}{'median':>10}{'least':>10}{'most':>10}  {'unit':<10}ratio\n")
     for each in figures:
         ratio = "" if each.ratio is None else f"{each.ratio:.3f} of {each.beside}"
         sys.stdout.write(
-            f"{each.name:<46}{each.engine:<12}{each.median:>10,.1f}{each.least:>10,.1f}{each.most:>10,.1f}"
+            f"{each.name:<76}{each.engine:<12}{each.median:>10,.1f}{each.least:>10,.1f}{each.most:>10,.1f}"
             f"  {each.unit:<10}{ratio}\n"
         )
 

@@ -114,8 +114,9 @@ def revocation_ms(service: DemoService, licences: list[dict[str, Any]]) -> list[
 def _slot(service: DemoService, status: dict[str, Any]) -> int:
     token = good(service.http.get(status["uri"])).text
     claims = orjson.loads(_b64u(token.split(".")[1]))
-    bits = zlib.decompress(_b64u(claims["status_list"]["lst"]))
-    return bits[status["idx"] // 4] >> (2 * (status["idx"] % 4)) & 3
+    bits: bytes = zlib.decompress(_b64u(claims["status_list"]["lst"]))
+    idx = int(status["idx"])
+    return bits[idx // 4] >> (2 * (idx % 4)) & 3
 
 
 def _b64u(text: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,3 +32,33 @@ def served(engine: str) -> Iterator[DemoService]:
         finally:
             os.environ.pop("ELICENCE_DATABASE_URL", None)
             server.close()
+
+
+class ServerClock:
+    """CPU seconds of the served process: they say the same on a machine that others use. Linux only."""
+
+    def __init__(self) -> None:
+        self._clock = next((_cpu_clock(pid) for pid in _children() if _is_service(pid)), None)
+
+    def micros_each(self, run: Callable[[], object], count: int) -> float:
+        """Return the CPU microseconds the server spent on each of the `count` things `run` does; 0 where unknown."""
+        if self._clock is None:
+            run()
+            return 0.0
+        before = time.clock_gettime(self._clock)
+        run()
+        return 1e6 * (time.clock_gettime(self._clock) - before) / count
+
+
+def _children() -> list[int]:
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+
+
+def _is_service(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"api.cli\0serve\0")
+
+
+def _cpu_clock(pid: int) -> int:
+    """The CPU clock of another process, as clock_getcpuclockid(3) makes it."""
+    return ~pid << 3 | 2
