@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from stdnum.iso7064 import mod_37_36
-
 from verifiers.identity import uscc_findings
 
 ROOT: Final = "1.2.156.3005.2"
@@ -21,6 +19,10 @@ ROOT: Final = "1.2.156.3005.2"
 SERIAL_LENGTH_MAX: Final = 40
 """Longest serial we issue, so that the printed code stays within its limit (docs/formats/static-code.md)."""
 
+_CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_VALUES = {character: value for value, character in enumerate(_CHARACTERS)}
+# One step of the hybrid system (ISO 7064 §8): add modulo 36, 0 counting as 36, and double modulo 37.
+_STEP = [[((product + value) % 36 or 36) * 2 % 37 for value in range(36)] for product in range(37)]
 _TYPE_CODE = re.compile(r"[0-9A-Z]{21}")
 _ISSUER = re.compile(r"[0-9A-Z]{18}")
 _SERIAL = re.compile(r"[0-9A-Z]{1,40}")
@@ -77,7 +79,13 @@ def check_character(body: str) -> str:
 
     Raises `ValueError` for any other character.
     """
-    return mod_37_36.calc_check_digit(body)
+    product = 36
+    try:
+        for character in body:
+            product = _STEP[product][_VALUES[character]]
+    except KeyError as error:
+        raise ValueError("only digits and letters A-Z have a check character") from error
+    return _CHARACTERS[(37 - product) % 36]
 
 
 def parse_identifier(text: str) -> Identifier:
