@@ -57,16 +57,21 @@ class BanBody(Body):
     article: Literal["78", "79"]
 
 
-class RecordBody(Body):
-    """A credit record on a decision that is no fraud case."""
+class ConsequenceBody(Body):
+    """What is recorded of somebody held liable: role, class, the list entry that allows it, measures and bans."""
 
-    subject: Subject
     role: Line
     record_class: Annotated[RecordClassWord, Field(alias="class")]
     list_entry: Line
     measures: Annotated[list[MeasureBody], Field(max_length=50)] | None = None
     bans: Annotated[list[BanBody], Field(max_length=50)] | None = None
     domain: Line | None = None
+
+
+class RecordBody(ConsequenceBody):
+    """A credit record on a decision that is no fraud case."""
+
+    subject: Subject
     document_no: Line
     decided_at: Day
     served_at: Day

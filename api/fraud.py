@@ -7,7 +7,7 @@ from pydantic import Field
 
 from api.bodies import Body, Day, Line, PathId, Text, ThingId
 from api.call import OnceOnly, RegionNow, Supervisor
-from api.credit import BanBody, MeasureBody, RecordClassWord
+from api.credit import ConsequenceBody
 from api.operations import Posted, answer, described
 from api.strict_route import StrictRoute
 from ledger import decisions, fraud, freezing, reversal, reviews
@@ -59,16 +59,10 @@ class StatementBody(Body):
     subject: ThingId | None = None
 
 
-class LiableBody(Body):
+class LiableBody(ConsequenceBody):
     """Somebody held liable; the holder may be the victim, so the list can be empty."""
 
     subject: ThingId
-    role: Line
-    record_class: Annotated[RecordClassWord, Field(alias="class")]
-    list_entry: Line
-    measures: Annotated[list[MeasureBody], Field(max_length=50)] | None = None
-    bans: Annotated[list[BanBody], Field(max_length=50)] | None = None
-    domain: Line | None = None
 
 
 class SparedBody(Body):

@@ -4,7 +4,6 @@ The schema is laid once a process and engine; each test gets a copy of it (a tem
 `empty_…` fixtures give a database without a schema, for the migrations themselves.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,13 +88,3 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.db'}"
     url: str = request.getfixturevalue("empty_postgres_url")
     return url
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Give the path of a Chromium (`ELICENCE_CHROMIUM`, or one on the path), or skip with a line that says so."""
-    names = [os.environ.get("ELICENCE_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
-    for name in names:
-        if name and (found := shutil.which(name)):
-            return found
-    pytest.skip("no Chromium here: install the system's chromium package, or set ELICENCE_CHROMIUM")
