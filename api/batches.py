@@ -11,6 +11,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import IO, Annotated, Any, Final, Literal
 
 import orjson
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
@@ -133,7 +134,12 @@ class _Work:
             yield await under_way.popleft()
 
     async def _chunk(self, rows: list[BatchRow]) -> bytes:
-        outcomes = await work_off(self._region, self._actor, self._kind, self._rule, rows)
+        work = work_off(self._region, self._actor, self._kind, self._rule, rows)
+        [worked] = await asyncio.gather(work, return_exceptions=True)
+        if isinstance(worked, BaseException):
+            # A fault of ours: the answer has begun, so it is said row by row; sent again, each row gets its outcome.
+            structlog.get_logger().error("unexpected", exc_info=worked, route="/v1/licences/batch")
+        outcomes = [Refusal(Code.INTERNAL)] * len(rows) if isinstance(worked, BaseException) else worked
         return b"".join(
             orjson.dumps(
                 row_answer(row.number, row.ref, outcome, self._language, self._region.base_url),

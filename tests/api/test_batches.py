@@ -98,6 +98,22 @@ async def test_rows_sent_again_get_what_they_got_before(service: Service) -> Non
     assert "licence" in again[3]
 
 
+async def test_a_fault_of_ours_is_said_row_by_row(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever breaks inside, every row of the begun answer is answered, and sent again it gets its licence."""
+    caller = await business(service)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("示例故障")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.region.slots, "take", broken)
+        found = answers(await send(caller, [row(1), row(2)]))
+    again = answers(await send(caller, [row(1), row(2)]))
+
+    assert [(each["row"], each["problem"]["code"]) for each in found] == [(1, "internal"), (2, "internal")]
+    assert all("licence" in each for each in again)
+
+
 async def test_the_same_row_twice_in_a_batch_is_one_licence(service: Service) -> None:
     """Two equal rows get one answer, whichever chunk they are in."""
     caller = await business(service)
