@@ -24,6 +24,11 @@ class Note(StrEnum):
     STATUS_MAY_REVERT = "status.may_revert"
     BINDING_UNCHECKED = "holder.binding_unchecked"
     NAME_CUT = "code.name_cut"
+    PEER_FROZEN = "peer.frozen"
+    PEER_SILENT = "peer.unreachable"
+    PEER_UNWATCHED = "peer.unwatched"
+    WITNESSES_DECLARED = "witness.declared"
+    CLAIMED_EQUIVALENCE = "equivalence.claimed"
 
 
 UNDETERMINED: Final = frozenset(
@@ -41,6 +46,17 @@ UNDETERMINED: Final = frozenset(
         Reason.RECEIPT_GRADE,
         Reason.DYNAMIC_OFFLINE,
         Reason.CLOCK_BEHIND,
+        Reason.PEER_SUSPENDED,
+        Reason.PEER_LIST_MISSING,
+        Reason.PEER_LIST_EXPIRED,
+        Reason.PEER_LIST_ROLLBACK,
+        Reason.PEER_LIST_UNLOGGED,
+        Reason.PEER_FORKED,
+        Reason.PEER_ROLLED_BACK,
+        Reason.PEER_INCONSISTENT,
+        Reason.PEER_UNREACHABLE,
+        Reason.RULE_FIELD,
+        Reason.KIT_ROLLBACK,
     }
 )
 """Reasons that never prove anything wrong. An unknown key is one of them while the trust list is past its
@@ -109,6 +125,38 @@ TITLES: Final = MappingProxyType(
         Reason.TYPE_UNKNOWN: ("证照类型未知", "unknown licence type"),
         Reason.TYPE_INTEGRITY: ("证照类型定义不符", "the type definition is another one"),
         Reason.HOLDER_BINDING: ("未能证明由持证人出示", "the holder's possession is not proven"),
+        Reason.PEER_UNKNOWN: ("签发地区不在互认范围内", "issued in a region that is not recognised here"),
+        Reason.PEER_SUSPENDED: ("与该地区的互认已暂停", "recognition of that region is suspended"),
+        Reason.PEER_WITHDRAWN: ("与该地区的互认已终止", "recognition of that region has ended"),
+        Reason.PEER_LIST_MISSING: ("缺少该地区的信任列表", "no trust list of that region"),
+        Reason.PEER_LIST_EXPIRED: ("该地区的信任列表已过期", "that region's trust list has expired"),
+        Reason.PEER_LIST_ROLLBACK: (
+            "该地区的信任列表比已见过的旧",
+            "that region's trust list is older than one already seen",
+        ),
+        Reason.PEER_LIST_UNLOGGED: ("该地区的信任列表未入日志", "that region's trust list is not in its log"),
+        Reason.PEER_FORKED: ("该地区的日志出现分叉", "that region's log was forked"),
+        Reason.PEER_ROLLED_BACK: ("该地区的日志被回退", "that region's log was rolled back"),
+        Reason.PEER_INCONSISTENT: ("该地区的日志内容与其签名不符", "that region's log does not match what it signed"),
+        Reason.PEER_UNREACHABLE: ("无法联系签发地区", "the issuing region cannot be reached"),
+        Reason.EQUIVALENCE_MISSING: ("此类证照未获互认", "no recognition of this type of licence"),
+        Reason.EQUIVALENCE_NOT_IN_FORCE: ("此类证照的互认当前不生效", "recognition of this type is not in force now"),
+        Reason.RULE: ("互认规则格式错误", "malformed rule of recognition"),
+        Reason.RULE_FIELD: ("互认规则所需字段未披露", "the rule of recognition needs a field that was not shown"),
+        Reason.RULE_REFUSED: ("不符合互认条件", "the conditions of recognition are not met"),
+        Reason.APPROVAL: ("批准书格式错误", "malformed approval"),
+        Reason.APPROVAL_SIGNATURE: ("批准书签名无效", "bad signature on an approval"),
+        Reason.NOTICE: ("地区间通知格式错误", "malformed notice between regions"),
+        Reason.NOTICE_SIGNATURE: ("地区间通知签名无效", "bad signature on a notice between regions"),
+        Reason.REGION_LIST: ("地区名录格式错误", "malformed list of regions"),
+        Reason.REGION_LIST_SIGNATURE: ("地区名录签名无效", "bad signature on the list of regions"),
+        Reason.REGION_LIST_ROLLBACK: ("地区名录比已见过的旧", "the list of regions is older than one already seen"),
+        Reason.KIT: ("离线包格式错误", "malformed offline kit"),
+        Reason.KIT_MISMATCH: ("离线包内容与清单不符", "the offline kit does not match its manifest"),
+        Reason.KIT_SIGNATURE: ("离线包签名无效", "bad signature on the offline kit"),
+        Reason.KIT_ROLLBACK: ("离线包比已用过的旧", "the offline kit is older than one already used"),
+        Reason.WITNESS_REQUEST: ("见证请求格式错误", "malformed request to a witness"),
+        Reason.WITNESS_POLICY: ("见证策略格式错误", "malformed witness policy"),
         Reason.NOT_YET_VALID: ("证照尚未生效", "not yet valid"),
         Reason.EXPIRED: ("证照已过有效期", "expired"),
         Reason.LOG_UNKNOWN: ("回执来自未知日志", "a receipt of an unknown log"),
@@ -152,6 +200,17 @@ NOTE_TITLES: Final = MappingProxyType(
         Note.IMPORTED: ("历史证照，由其他系统签发后导入", "imported: issued elsewhere, taken over into this ledger"),
         Note.STATUS_MAY_REVERT: ("状态可能恢复", "the status may change back"),
         Note.BINDING_UNCHECKED: ("未核对持有人密钥", "the holder's key was not asked for"),
+        Note.PEER_FROZEN: (
+            "签发地区的日志久未更新",
+            "the issuing region's log has been silent for longer than promised",
+        ),
+        Note.PEER_SILENT: ("暂时联系不上签发地区", "the issuing region could not be reached lately"),
+        Note.PEER_UNWATCHED: ("未跟踪签发地区的日志", "nobody here follows the issuing region's log"),
+        Note.WITNESSES_DECLARED: ("见证方由签发地区自行指定", "the issuing region itself named its witnesses"),
+        Note.CLAIMED_EQUIVALENCE: (
+            "证照自称等同其他类型，不作为依据",
+            "claims to equal another type, which decides nothing",
+        ),
         Note.NAME_CUT: ("姓名或名称因长度被截断", "the name was cut to fit"),
     }
 )

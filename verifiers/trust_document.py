@@ -20,7 +20,7 @@ from verifiers.members import Members
 from verifiers.merkle import EMPTY_ROOT
 from verifiers.note import NoteKey
 
-PURPOSES: Final = frozenset({"licence", "code", "statement", "status", "list"})
+PURPOSES: Final = frozenset({"licence", "code", "statement", "status", "list", "peer"})
 DEPARTMENT_STATES: Final = frozenset({"active", "merged", "closed"})
 RECEIPT_RULES: Final = frozenset({"required", "optional"})
 ACTS: Final = frozenset({"issue", "change", "suspend", "annul", "penalty", "seal", "read", "scan"})

@@ -31,10 +31,17 @@ from verifiers.trust_document import (
     TrustedLog,
     TrustedType,
 )
+from verifiers.trusted_peers import Intervals, TrustedEquivalence, TrustedPeer, TrustedRule, WitnessService
 
 TYP: Final = "elicence-trust-list+jwt"
 LENGTH_MAX: Final = 33_554_432
 """Longest list in characters; a region of three thousand departments needs about four million."""
+
+PEERS_MAX: Final = 1000
+"""Most peers in one list: there are some three hundred and forty prefectures."""
+
+RULES_MAX: Final = 20_000
+"""Most versions of rules in one list; all that an equivalence names are in it."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -61,6 +68,11 @@ class TrustDocument:
     types: tuple[TrustedType, ...]
     status_lists: tuple[StatusListName, ...]
     former: tuple[str, ...] = ()
+    peers: tuple[TrustedPeer, ...] = ()
+    equivalences: tuple[TrustedEquivalence, ...] = ()
+    rules: tuple[TrustedRule, ...] = ()
+    witness: WitnessService | None = None
+    intervals: Intervals | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The payload, every list in its one order (logs: as they were opened)."""
@@ -70,32 +82,32 @@ class TrustDocument:
         lists = sorted(self.status_lists, key=lambda row: row.number)
         return {
             "departments": [row.to_json() for row in departments],
-            "equivalences": [],
+            "equivalences": [row.to_json() for row in sorted(self.equivalences, key=lambda row: (row.id, row.version))],
             "exp": int(self.expires_at.timestamp()),
             "former": sorted(self.former),
             "grants": [row.to_json() for row in sorted(self.grants, key=_grant_order)],
             "iat": int(self.issued_at.timestamp()),
+            "intervals": None if self.intervals is None else self.intervals.to_json(),
             "iss": self.iss,
             "keys": [row.to_json() for row in keys],
             "logs": [row.to_json() for row in self.logs],
             "names": self.names.to_json(),
             "next_update": int(self.next_update.timestamp()),
-            "peers": [],
+            "peers": [row.to_json() for row in sorted(self.peers, key=lambda row: row.region)],
             "prev": None if self.prev is None else b64u_encode(self.prev),
             "region": self.region,
-            "rules": [],
+            "rules": [row.to_json() for row in sorted(self.rules, key=lambda row: (row.name.id, row.name.version))],
             "seq": self.seq,
             "status_lists": [row.to_json() for row in lists],
             "types": [row.to_json() for row in types],
             "v": 1,
+            "witness": None if self.witness is None else self.witness.to_json(),
         }
 
     @classmethod
     def read(cls, members: Members) -> "TrustDocument":
         """The document in `members`. Raises `Malformed` with `trust.malformed`."""
         members.integer("v", 1, 1)
-        for later in ("peers", "equivalences", "rules"):
-            members.texts(later, 0)
         document = cls(
             region=members.text("region", REGION),
             names=members.object("names", Names.read),
@@ -112,6 +124,11 @@ class TrustDocument:
             types=members.objects("types", TrustedType.read),
             status_lists=members.objects("status_lists", StatusListName.read),
             former=members.texts("former"),
+            peers=members.objects("peers", TrustedPeer.read, PEERS_MAX),
+            equivalences=members.objects("equivalences", TrustedEquivalence.read),
+            rules=members.objects("rules", TrustedRule.read, RULES_MAX),
+            witness=members.nullable("witness", lambda name: members.object(name, WitnessService.read)),
+            intervals=members.nullable("intervals", lambda name: members.object(name, Intervals.read)),
         )
         members.done()
         return document
@@ -142,6 +159,9 @@ class TrustList:
     _grants: dict[tuple[str, str, int], tuple[TrustedGrant, ...]] = field(repr=False)
     _list_numbers: dict[int, str] = field(repr=False)
     _logs: dict[str, tuple[int, TrustedLog, LogPolicy]] = field(repr=False)
+    _peers: dict[str, TrustedPeer] = field(repr=False)
+    _equivalences: dict[tuple[str, str, int], tuple[TrustedEquivalence, ...]] = field(repr=False)
+    _rules: dict[tuple[str, int], TrustedRule] = field(repr=False)
 
     @property
     def region(self) -> str:
@@ -200,6 +220,18 @@ class TrustList:
         """Who must have signed a checkpoint of the log with this origin."""
         found = self._logs.get(origin)
         return None if found is None else found[2]
+
+    def peer(self, region: str) -> TrustedPeer | None:
+        """The region with this GB/T 2260 code, as far as this list recognises it."""
+        return self._peers.get(region)
+
+    def equivalences_of(self, peer: str, type_code: str, major: int) -> tuple[TrustedEquivalence, ...]:
+        """Every statement that licences of the peer's type count as some of ours, whatever their time, newest first."""
+        return self._equivalences.get((peer, type_code, major), ())
+
+    def rule(self, id_: str, version: int) -> TrustedRule | None:
+        """One version of the conditions of recognition."""
+        return self._rules.get((id_, version))
 
     def epoch(self, origin: str) -> int:
         """The place of a log in the order of opening; -1 for one the list does not name."""
@@ -281,6 +313,10 @@ def _indexed(document: TrustDocument, digest: bytes, root: bytes, pinned: bool, 
     for grant in document.grants:
         place = (grant.department, grant.type, grant.major)
         grants[place] = (*grants.get(place, ()), grant)
+    equivalences: dict[tuple[str, str, int], tuple[TrustedEquivalence, ...]] = {}
+    for each in sorted(document.equivalences, key=lambda row: (row.version, row.id), reverse=True):
+        place = (each.peer, each.their_type, each.their_major)
+        equivalences[place] = (*equivalences.get(place, ()), each)
     certified = [key for key in document.keys if key.certificate_sha256 is not None]
     types = _unique([(row.vct, row) for row in document.types])
     for base in document.former:
@@ -303,6 +339,9 @@ def _indexed(document: TrustDocument, digest: bytes, root: bytes, pinned: bool, 
         _grants=grants,
         _list_numbers=_unique([(row.number, row.uri) for row in document.status_lists]),
         _logs=_unique([(log.origin, (place, log, log.policy())) for place, log in enumerate(document.logs)]),
+        _peers=_unique([(row.region, row) for row in document.peers]),
+        _equivalences=equivalences,
+        _rules=_unique([((row.name.id, row.name.version), row) for row in document.rules]),
     )
 
 

@@ -30,6 +30,7 @@ class Step(StrEnum):
     SHAPE = "shape"
     ROOT = "root"
     TRUST_LIST = "trust_list"
+    PEER = "peer"
     KEY = "key"
     ISSUER = "issuer"
     SIGNATURE = "signature"
@@ -38,6 +39,7 @@ class Step(StrEnum):
     RECEIPT = "receipt"
     POSITION = "position"
     STATUS = "status"
+    RECOGNITION = "recognition"
     CLOCK = "clock"
     LEDGER = "ledger"
 
