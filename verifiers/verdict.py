@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -82,11 +82,44 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Recognition:
+    """As what a licence of the region `peer` counts in the region `by`, and by which versions of what that said.
+
+    `equivalence` and `rule` are (id, version), `type` is (code, major) of ours; `fields` are our names for what the
+    presentation discloses.
+    """
+
+    by: str
+    peer: str
+    equivalence: tuple[str, int]
+    rule: tuple[str, int] | None
+    type: tuple[str, int]
+    fields: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "by": self.by,
+            "equivalence": _named(self.equivalence),
+            "fields": dict(self.fields),
+            "peer": self.peer,
+            "rule": None if self.rule is None else _named(self.rule),
+            "type": {"code": self.type[0], "major": self.type[1]},
+        }
+
+
+def _named(version: tuple[str, int]) -> dict[str, Any]:
+    return {"id": version[0], "version": version[1]}
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The answer to "is this licence good at `at`?".
 
     `licence` holds what the presentation discloses, once its signature held (else `None`). `bound_s` is how many
     seconds a withdrawal may already be in force without this verdict showing it; `None` unless the status was checked.
+    `region` is the one that issued it, where a trust list knows its key; `recognition` what it counts as here, if that
+    is another region.
     """
 
     outcome: Outcome
@@ -97,6 +130,7 @@ class Verdict:
     bound_s: int | None = None
     licence: dict[str, Any] | None = None
     region: str | None = None
+    recognition: Recognition | None = None
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -112,7 +146,7 @@ class Verdict:
 
     def to_json(self, language: str = "zh") -> dict[str, Any]:
         """The JSON form that the service and `elicence-verify --json` give, titles in `zh` or `en`."""
-        return {
+        document: dict[str, Any] = {
             "at": format_time(self.at),
             "bound_s": self.bound_s,
             "checks": [check.to_json() for check in self.checks],
@@ -125,6 +159,9 @@ class Verdict:
             ],
             "region": self.region,
         }
+        if self.recognition is not None:
+            document["recognition"] = self.recognition.to_json()
+        return document
 
 
 def worst(findings: Iterable[Finding]) -> Outcome:
