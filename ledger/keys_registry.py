@@ -30,7 +30,7 @@ from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
 from ledger.proposals import IdempotencyKey
 from ledger.recording import acted, count_of, record
-from ledger.region_keys import STATEMENT
+from ledger.region_keys import PEER, STATEMENT
 from ledger.tables.catalogue import registered_keys
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import REGION
@@ -127,14 +127,15 @@ async def register(
     region: Region, actor: Actor, department: str | None, purpose: str, *, idempotency: IdempotencyKey | None = None
 ) -> dict[str, Any]:
     """Log the key whose certificate has been installed in the store: a department's, or with `None` a successor of the
-    region's own, so that verifiers have heard of it before it takes over.
+    region's own, so that verifiers have heard of it before it takes over. A region that was opened before there were
+    calls between regions gets its key for them here.
 
     Raises `Refusal` key.certificate while there is none, key.unknown where nothing waits, department.unknown.
     """
     if department is not None:
         region.catalogue.active_department(department)
     name = store_name(department, purpose)
-    key = _waiting(region, name)
+    key = _waiting(region, name) or _first(region, name)
     if key is None:
         raise Refusal(Code.KEY_UNKNOWN, None, department=department or "", purpose=purpose)
     certificate = certificate_in_store(region, name, key)
@@ -195,6 +196,13 @@ def _waiting(region: Region, name: str) -> PublicKey | None:
     active = held.get(KeyState.ACTIVE)
     unknown = active if active is not None and active.kid not in region.catalogue.keys else None
     return held.get(KeyState.NEXT) or unknown
+
+
+def _first(region: Region, name: str) -> PublicKey | None:
+    """The key for calls to other regions, made where the store has never held one."""
+    if name != PEER or any(entry.name == name for entry in region.store.list()):
+        return None
+    return region.store.create(name, ES256)
 
 
 def _successor(region: Region, name: str) -> PublicKey:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
@@ -31,7 +31,7 @@ from ledger.pacing import Pulse
 from ledger.proposals import Proposal
 from ledger.public_files import PublicFiles
 from ledger.publishing import Publisher
-from ledger.region_keys import LOG_KEYS, STATEMENT, prepare_keys
+from ledger.region_keys import LOG_KEYS, OWN, STATEMENT, prepare_keys
 from ledger.schema import require_newest
 from ledger.sealing import CATALOGUE_KINDS
 from ledger.sequencing import Rules, read_head
@@ -46,6 +46,12 @@ from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import FIRST_PREV, REGION
 from verifiers.merkle import Frontier
 from verifiers.trust_document import Names
+from verifiers.trusted_peers import Intervals
+
+if TYPE_CHECKING:
+    from ledger.following import Following
+    from ledger.outside import Outside
+    from ledger.peer_calls import PeerCalls
 
 OPENED = "log.opened"
 
@@ -53,7 +59,8 @@ OPENED = "log.opened"
 class Region:
     """A running region. Its attributes are fixed while it runs, but `catalogue`, which follows the log.
 
-    `origin` names the log, `root_certificate` (DER) is the region's root, `vkeys` are the log's verifier keys.
+    `origin` names the log, `root_certificate` (DER) is the region's root, `vkeys` are the log's verifier keys. `outside`,
+    `following` and `peer_calls` are how it reaches other regions; who composes the service gives them, `None` is alone.
     """
 
     def __init__(
@@ -99,6 +106,9 @@ class Region:
             ttl_s=config.status_ttl_s,
         )
         self.trust = TrustPublisher(self, self._trust_policy(), self.root_certificate)
+        self.outside: Outside | None = None
+        self.following: Following | None = None
+        self.peer_calls: PeerCalls | None = None
         self._follow = Pulse("catalogue", self._follow_others, pause_s=0.5, idle_s=1.0)
 
     @classmethod
@@ -245,6 +255,7 @@ class Region:
             former=config.former_base_urls,
             ttl_s=config.trust_list_ttl_s,
             expiry_s=config.trust_list_expiry_s,
+            intervals=Intervals(config.publish_interval_ms, config.republish_interval_s, config.status_ttl_s),
         )
 
 
@@ -272,7 +283,7 @@ async def _write_first_entries(
         "previous": None,
     }
     opened = Unsigned(OPENED, REGION, OPENED, "log", 0, secrets.token_bytes(32), facts)
-    own = [("statement", signer), ("list", store.signer("list")), ("status", store.signer("status"))]
+    own = [("statement", signer), *((purpose, store.signer(purpose)) for purpose in OWN)]
     start = positions.start(config.new_origin)
     events = [opened]
     for purpose, each in own:

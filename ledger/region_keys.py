@@ -22,7 +22,20 @@ STATEMENT: Final = "authority-statement"
 LOG_KEYS: Final = ("log-ed25519", "log-mldsa44")
 CERTIFIED: Final = ("list", "status")
 
-_SUITES: Final = {STATEMENT: ES256, "list": ES256, "status": ES256, "log-ed25519": ED25519, "log-mldsa44": ML_DSA_44}
+PEER: Final = "peer"
+"""Signs calls and notices to other regions. It needs no certificate: the trust list names it."""
+
+OWN: Final = ("list", "status", PEER)
+"""What the log names as the region's own from the first entries on, beside the key that signs those."""
+
+_SUITES: Final = {
+    STATEMENT: ES256,
+    "list": ES256,
+    "status": ES256,
+    PEER: ES256,
+    "log-ed25519": ED25519,
+    "log-mldsa44": ML_DSA_44,
+}
 _ROOT_YEARS: Final = 30
 
 

@@ -2,7 +2,7 @@
 
 `elicence keys create | rotate | install` prepare keys in the store; these commands log them, so that the trust list
 says from when to when each counts (protocol 16). A department's key is `<USCC>/licence`; the region's own are `list`,
-`status` and `authority-statement`. The private half of what the log has ended is destroyed in the store.
+`status`, `peer` and `authority-statement`. The private half of what the log has ended is destroyed in the store.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,8 @@ from ledger.errors import Code, Refusal
 from ledger.region import Region
 from ledger.region_keys import STATEMENT
 
-Name = Annotated[str, typer.Argument(help="<USCC>/licence|code|statement, list, status, authority-statement")]
-_OWN = {"list": "list", "status": "status", STATEMENT: "statement"}
+Name = Annotated[str, typer.Argument(help="<USCC>/licence|code|statement, list, status, peer, authority-statement")]
+_OWN = {"list": "list", "status": "status", "peer": "peer", STATEMENT: "statement"}
 
 
 def place_of(name: str) -> tuple[str | None, str]:

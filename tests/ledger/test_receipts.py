@@ -203,7 +203,7 @@ async def test_the_trust_list_says_what_the_catalogue_says(region: Region) -> No
     document = trust.document
 
     assert {row.id for row in document.departments} >= {licensing.MARKET, licensing.HOUSING, licensing.EDUCATION}
-    assert {row.purpose for row in document.keys} == {"licence", "code", "statement", "status", "list"}
+    assert {row.purpose for row in document.keys} == {"licence", "code", "statement", "status", "list", "peer"}
     assert {(row.department, row.type) for row in document.grants} >= {(licensing.MARKET, licensing.FOOD)}
     assert all(row.area == "61" for row in document.grants)
     assert document.logs[0].keys == region.vkeys
