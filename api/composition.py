@@ -22,6 +22,12 @@ def region_config(settings: Settings) -> RegionConfig:
         status_ttl_s=settings.status_ttl_s,
         trust_list_ttl_s=settings.trust_list_ttl_s,
         trust_list_expiry_s=settings.trust_list_expiry_s,
+        witness_interval_ms=settings.witness_interval_ms,
+        witness_mode=settings.witness_mode,
+        follow_interval_ms=settings.follow_interval_ms,
+        mirror_entries=settings.mirror_entries,
+        recognition_notice_s=settings.recognition_notice_s,
+        foreign_effects_per_hour=settings.foreign_effects_per_hour,
     )
 
 

@@ -48,6 +48,30 @@ class Settings(BaseSettings):
     witness_interval_ms: int = Field(
         default=2000, ge=500, le=600_000, description="Shortest time between checkpoints sent to witnesses."
     )
+    witness_mode: str = Field(
+        default="open",
+        pattern=r"^(open|closed)$",
+        description="Whether checkpoints are shown before a quorum of witnesses has cosigned (open) or not (closed).",
+    )
+    follow_interval_ms: int = Field(
+        default=1000, ge=50, le=600_000, description="How often the logs and status lists of peers are looked at."
+    )
+    mirror_entries: bool = Field(default=True, description="Keep a copy of the public entries of peers' logs.")
+    peer_timeout_s: float = Field(
+        default=10.0, gt=0, le=120, description="Longest time for one call to another region, all of it."
+    )
+    peer_ca: Path | None = Field(
+        default=None, description="Certificates (PEM) to trust for TLS to other regions; none: those of the system."
+    )
+    recognition_notice_s: int = Field(
+        default=172_800,
+        ge=0,
+        le=1_209_600,
+        description="Shortest notice before a licence type of a peer begins to count.",
+    )
+    foreign_effects_per_hour: int = Field(
+        default=100, ge=0, description="Licences one peer may have suspended here in an hour before it is held."
+    )
     republish_interval_s: int = Field(
         default=600, ge=10, le=86_400, description="A checkpoint is signed again after this, even without growth."
     )

@@ -1,4 +1,4 @@
-"""Who may do what, as one immutable value: departments, keys, grants, types and matters at one log position.
+"""Who may do what, as one immutable value: departments, keys, grants, types, matters and peers at one log position.
 
 Requests are authorised against a snapshot without touching the database; the writer runs `Proposal.authorise` again
 when the catalogue has moved on (`head.catalogue_idx`). Nothing in here changes after `load`.
@@ -17,6 +17,7 @@ from sqlalchemy import select
 from keys.public_key import PublicKey
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
+from ledger.recognised import Recognised
 from ledger.tables import catalogue as tables
 from ledger.tables.log import head
 from ledger.type_definition import TypeDefinition, parse_definition
@@ -116,6 +117,7 @@ class Catalogue:
     types: Mapping[tuple[str, int], tuple[LicenceType, ...]]
     instructions: Mapping[tuple[str, str, int], Instruction]
     matters: Mapping[str, tuple[Matter, ...]]
+    recognised: Recognised
     _open_grants: Mapping[tuple[str, str, int], tuple[Grant, ...]]
     _active_keys: Mapping[tuple[str | None, str], RegisteredKey]
 
@@ -142,6 +144,7 @@ class Catalogue:
             types=_types(tx),
             instructions=_instructions(tx),
             matters=_matters(tx),
+            recognised=Recognised.load(tx),
             _open_grants=MappingProxyType(by_scope),
             _active_keys=MappingProxyType(active),
         )

@@ -29,6 +29,12 @@ class RegionConfig:
     status_ttl_s: int = 30
     trust_list_ttl_s: int = 3600
     trust_list_expiry_s: int = 86_400
+    witness_interval_ms: int = 2000
+    witness_mode: str = "open"
+    follow_interval_ms: int = 1000
+    mirror_entries: bool = True
+    recognition_notice_s: int = 172_800
+    foreign_effects_per_hour: int = 100
 
     @property
     def new_origin(self) -> str:

@@ -212,6 +212,9 @@ class Code(StrEnum):
     STATUS_LIST_UNKNOWN = "status_list.unknown"
     TRUST_LIST_UNKNOWN = "trust_list.unknown"
 
+    # other regions
+    PEER_UNKNOWN = "peer.unknown"
+
 
 class Refusal(Exception):
     """An expected no, with a stable `code`, the JSON `pointer` of what it is about, and `facts` for its text.

@@ -59,7 +59,7 @@ OPENED = "log.opened"
 class Region:
     """A running region. Its attributes are fixed while it runs, but `catalogue`, which follows the log.
 
-    `origin` names the log, `root_certificate` (DER) is the region's root, `vkeys` are the log's verifier keys. `outside`,
+    `origin` names the log, `root_certificate` (DER) is the root, `vkeys` are the log's verifier keys. `outside`,
     `following` and `peer_calls` are how it reaches other regions; who composes the service gives them, `None` is alone.
     """
 

@@ -12,7 +12,7 @@ from verifiers import canonical, commitment
 CATALOGUE = "catalogue"
 """What proposals touch that change who may do what, and what those read that were authorised by it."""
 
-CATALOGUE_KINDS = frozenset({"department", "grant", "type", "matter", "key"})
+CATALOGUE_KINDS = frozenset({"department", "grant", "type", "matter", "key", "peer", "equivalence", "rule"})
 """Kinds of entries after which the catalogue is a new one."""
 
 

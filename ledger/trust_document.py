@@ -9,13 +9,25 @@ from typing import Any, Final
 from ledger.catalogue import Catalogue, Grant, LicenceType, RegisteredKey
 from ledger.database import Reading
 from ledger.positions import covering
+from ledger.recognised import Equivalence, Peer, Rule
 from ledger.status_slots import lists_announced
 from verifiers import trust_document as rows
 from verifiers.encoding import b64u_decode
 from verifiers.entry import parse_at
+from verifiers.errors import Reason
 from verifiers.legal_dates import day_of
+from verifiers.members import Members
 from verifiers.trust_document import Names, Position, TrustedLog
 from verifiers.trust_list import TrustDocument
+from verifiers.trusted_peers import (
+    Intervals,
+    RuleName,
+    TrustedEquivalence,
+    TrustedPeer,
+    TrustedRule,
+    WitnessRule,
+    WitnessService,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +35,7 @@ class TrustPolicy:
     """What the operator decides about the trust list: who the region is, which logs it has, and how long a list lives.
 
     `vkeys` are the texts of all keys that must sign the log's checkpoints. `ttl_s` is the freshness wanted
-    (`next_update`), `expiry_s` the hard end.
+    (`next_update`), `expiry_s` the hard end. `witness` is this region's own, `intervals` what it promises.
     """
 
     region: str
@@ -34,6 +46,8 @@ class TrustPolicy:
     former: tuple[str, ...] = ()
     ttl_s: int = 3600
     expiry_s: int = 86_400
+    witness: WitnessService | None = None
+    intervals: Intervals | None = None
 
 
 class NotPublishedYet(Exception):
@@ -67,6 +81,13 @@ def build_document(
         types=tuple(_type(versions) for versions in catalogue.types.values()),
         status_lists=tuple(rows.StatusListName(number, uri) for number, uri in lists.items()),
         former=policy.former,
+        peers=tuple(_peer(each) for each in catalogue.recognised.peers.values()),
+        equivalences=tuple(
+            _equivalence(each) for versions in catalogue.recognised.equivalences.values() for each in versions
+        ),
+        rules=tuple(_rule(each) for each in catalogue.recognised.rules.values()),
+        witness=policy.witness,
+        intervals=policy.intervals,
     )
 
 
@@ -123,6 +144,31 @@ def _type(versions: tuple[LicenceType, ...]) -> rows.TrustedType:
         grace_s=newest.grace_s,
         receipt="optional" if newest.receipt == "optional" else "required",
     )
+
+
+def _peer(peer: Peer) -> TrustedPeer:
+    demanded = None if peer.witnesses is None else WitnessRule.read(Members(dict(peer.witnesses), Reason.TRUST))
+    return TrustedPeer(peer.region, _names(peer.names), peer.base, peer.root, peer.status, demanded)
+
+
+def _equivalence(each: Equivalence) -> TrustedEquivalence:
+    return TrustedEquivalence(
+        id=each.id,
+        version=each.version,
+        peer=each.peer,
+        their_type=each.their_type,
+        their_major=each.their_major,
+        our_type=each.our_type,
+        our_major=each.our_major,
+        valid_from=each.valid_from,
+        valid_until=each.valid_until,
+        rule=None if each.rule is None else RuleName(*each.rule),
+        fields=each.fields,
+    )
+
+
+def _rule(rule: Rule) -> TrustedRule:
+    return TrustedRule(RuleName(rule.id, rule.version), rule.logic, _names(rule.names))
 
 
 def _covering(tx: Reading, idx: int, origin: str) -> Position:

@@ -28,6 +28,7 @@ from ledger.status_slots import lists_announced
 from ledger.tables.log import head
 from ledger.tables.publishing import trust_lists
 from ledger.trust_document import NotPublishedYet, TrustPolicy, build_document, positions, substance
+from verifiers.commitment import jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import REGION
 from verifiers.jws import compact
@@ -109,7 +110,9 @@ class TrustPublisher:
         await region.database.write(lambda tx: pin_checkpoints(tx, sizes))
         digest = b64u_encode(sha256(text.encode("ascii")).digest())
         facts: dict[str, Any] = {"seq": document.seq, "hash": digest, "list": text}
-        event = Unsigned(EVENT, REGION, EVENT, THING, document.seq - 1, secret, facts)
+        # The entry commits to the signed bytes, so its receipt proves to strangers that this version is logged.
+        committed = jws_digest(text.rpartition(".")[0].encode("ascii"))
+        event = Unsigned(EVENT, REGION, EVENT, THING, document.seq - 1, secret, facts, jws_digest=committed)
         try:
             await record(region, [event], {"seq": document.seq})
         except Refusal as refusal:
