@@ -26,10 +26,11 @@ from api import qr_codes
 from api.cli import demo_people as people
 from api.cli.answers import say
 from api.cli.demo_artefacts import Artefacts
-from api.cli.demo_service import DemoService, environment, running
+from api.cli.demo_service import DemoService, running
 from api.cli.example_region import MARKET
 from api.cli.http_client import Refused, good
 from api.cli.key_refusals import EXIT_REFUSED
+from api.cli.service import environment
 from verifiers.dynamic_code import mint
 from verifiers.legal_dates import day_of
 

@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import jwt
 
 from api.cli import example_region
 from api.cli.http_client import ServiceClient
-from api.cli.service import create_region, example_settings
+from api.cli.service import create_region, environment, example_settings
 from api.composition import open_region
 from api.settings import Settings
 
@@ -113,17 +112,24 @@ class ServiceProcess:
         raise RuntimeError(message)
 
 
-def prepared(folder: Path) -> Settings:
-    """Make a fresh region with example data and an identity platform's stand-in below `folder`; not served yet."""
-    port = _free_port()
+def prepared(folder: Path, **changes: object) -> Settings:
+    """Make a fresh region with example data and an identity platform's stand-in below `folder`; not served yet.
+
+    `changes` replace settings, such as those of another `ExampleRegion`.
+    """
+    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     example_region.write_key(folder / "identity-platform.jwk.json")
     jwk = json.loads((folder / "identity-platform.jwk.json").read_text())
     jwks = folder / "identity-platform.jwks.json"
     jwks.write_text(json.dumps({"keys": [{name: value for name, value in jwk.items() if name != "d"}]}))
-    settings = example_settings(
-        folder, base_url=f"http://127.0.0.1:{port}", port=port, identity_issuer=IDENTITY_ISSUER, identity_jwks=jwks
-    )
+    defaults: dict[str, object] = {
+        "base_url": f"http://127.0.0.1:{port}",
+        "port": port,
+        "identity_issuer": IDENTITY_ISSUER,
+        "identity_jwks": jwks,
+    }
+    settings = example_settings(folder, **(defaults | changes))
     asyncio.run(_make(settings, folder))
     return settings
 
@@ -150,24 +156,8 @@ async def _make(settings: Settings, folder: Path) -> None:
         await region.close()
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return what another process needs to run under the same settings."""
-    password = settings.keystore_password
-    chosen: dict[str, Any] = {
-        "DATABASE_URL": settings.database_url,
-        "KEYSTORE": settings.keystore,
-        "TILES": settings.tiles,
-        "KEYSTORE_PASSWORD": "" if password is None else password.get_secret_value(),
-        "BASE_URL": settings.base_url,
-        "HOST": settings.host,
-        "PORT": settings.port,
-        "IDENTITY_ISSUER": settings.identity_issuer or "",
-        "IDENTITY_JWKS": settings.identity_jwks or "",
-    }
-    return {f"ELICENCE_{name}": str(value) for name, value in chosen.items() if value != ""}
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Example data: three departments, licence types, matters and clients, for `serve --example`, demo and benchmarks.
+"""Example data: regions with departments, types, matters and clients, for `serve --example`, demo and benchmarks.
 
 Everything is marked 示例; codes have valid check digits and belong to nobody. What is there already stays, so that a
 run that was cut short is simply run again.
@@ -36,31 +36,73 @@ class ExampleDepartment:
     matters: tuple[str, ...]
 
 
-MARKET = ExampleDepartment(
-    "11610000010000020C",
-    "market",
-    "示例省市场监督管理局",
-    "Example Market Regulator",
-    ("business-licence", "food-business-licence", "drug-business-licence"),
-    ("food-business-licence",),
-)
-HOUSING = ExampleDepartment(
-    "116100000100000399",
-    "housing",
-    "示例省住房和城乡建设厅",
-    "Example Housing and Construction Department",
-    ("construction-safety-certificate", "construction-safety-permit"),
-    ("construction-safety-certificate", "construction-safety-permit"),
-)
-EDUCATION = ExampleDepartment(
-    "116100000100000474",
-    "education",
-    "示例省教育厅",
-    "Example Education Department",
-    ("higher-education-diploma", "residence-permit", "animal-clinic-licence"),
-    ("animal-clinic-licence",),
-)
-DEPARTMENTS = (MARKET, HOUSING, EDUCATION)
+@dataclass(frozen=True, slots=True)
+class ExampleRegion:
+    """A region with its example departments: market regulator, housing, education."""
+
+    code: str
+    zh: str
+    en: str
+    departments: tuple[ExampleDepartment, ...]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings that make a service this region."""
+        return {"region": self.code, "region_name_zh": self.zh, "region_name_en": self.en}
+
+
+def _departments(zh: str, en: str, market: str, housing: str, education: str) -> tuple[ExampleDepartment, ...]:
+    return (
+        ExampleDepartment(
+            market,
+            "market",
+            f"{zh}市场监督管理局",
+            f"{en} Market Regulator",
+            ("business-licence", "food-business-licence", "drug-business-licence"),
+            ("food-business-licence",),
+        ),
+        ExampleDepartment(
+            housing,
+            "housing",
+            f"{zh}住房和城乡建设厅",
+            f"{en} Housing and Construction Department",
+            ("construction-safety-certificate", "construction-safety-permit"),
+            ("construction-safety-certificate", "construction-safety-permit"),
+        ),
+        ExampleDepartment(
+            education,
+            "education",
+            f"{zh}教育厅",
+            f"{en} Education Department",
+            ("higher-education-diploma", "residence-permit", "animal-clinic-licence"),
+            ("animal-clinic-licence",),
+        ),
+    )
+
+
+def _region(code: str, zh: str, en: str, short: str, *departments: str) -> ExampleRegion:
+    return ExampleRegion(code, zh, en, _departments(zh, short, *departments))
+
+
+REGIONS = (
+    _region("610000", "示例省", "Example Province", "Example", "11610000010000020C", "116100000100000399",
+            "116100000100000474"),
+    _region("620000", "示例二省", "Second Example Province", "Second Example", "11620000010000020G",
+            "11620000010000039D", "116200000100000478"),
+    _region("630000", "示例三省", "Third Example Province", "Third Example", "11630000010000020L",
+            "11630000010000039H", "11630000010000047C"),
+    _region("640000", "示例四省", "Fourth Example Province", "Fourth Example", "11640000010000020Q",
+            "11640000010000039M", "11640000010000047G"),
+)  # fmt: skip
+"""Four invented regions; a region with another code gets the departments of the first."""
+MARKET, HOUSING, EDUCATION = REGIONS[0].departments
+
+
+def departments_of(code: str) -> tuple[ExampleDepartment, ...]:
+    """Return the example departments of the region with this code."""
+    return next((each.departments for each in REGIONS if each.code == code), REGIONS[0].departments)
+
+
 _CLIENTS = (("business", ["issue", "audit"]), ("window", ["window", "verify"]), ("supervisor", ["supervise", "audit"]))
 
 
@@ -73,8 +115,8 @@ def definition(name: str, folder: str = "types") -> dict[str, Any]:
     return document
 
 
-def client_bodies() -> list[dict[str, Any]]:
-    """Return every example client without its key: three for each department, the operator, and the holders' app."""
+def client_bodies(departments: tuple[ExampleDepartment, ...]) -> list[dict[str, Any]]:
+    """Return every example client without its key: three for each department, operators, and the holders' app."""
     found = [
         {
             "id": f"{department.slug}-{role}",
@@ -83,24 +125,26 @@ def client_bodies() -> list[dict[str, Any]]:
             "scopes": scopes,
             "areas": [],
         }
-        for department in DEPARTMENTS
+        for department in departments
         for role, scopes in _CLIENTS
     ]
     found.append({"id": "operator", "name": "示例地区运维", "scopes": ["audit", "operate"], "areas": []})
+    # Admitting another region takes two operators, each with a key.
+    found.append({"id": "second-operator", "name": "示例地区运维二", "scopes": ["audit", "operate"], "areas": []})
     found.append({"id": "holder-app", "name": "示例一码通", "scopes": ["holder"], "areas": []})
     return found
 
 
 async def seed(region: Region, folder: Path) -> None:
     """Bring all example data into `region` and write `clients.json` and the clients' private keys below `folder`."""
-    catalogue = region.catalogue
-    for department in DEPARTMENTS:
+    catalogue, chosen = region.catalogue, departments_of(region.config.region)
+    for department in chosen:
         if department.id not in catalogue.departments:
             body = {"id": department.id, "names": {"zh": department.zh, "en": department.en}}
             await departments.register(region, OPERATOR, body)
         for name in department.issues:
             await _seed_type(region, department, name)
-    for department in DEPARTMENTS:
+    for department in chosen:
         for name in department.matters:
             body = definition(name, "matters") | {"department": department.id}
             if body["code"] not in region.catalogue.matters:
@@ -131,7 +175,7 @@ async def seed_clients(region: Region, folder: Path) -> None:
     keys = folder / "client-keys"
     keys.mkdir(parents=True, exist_ok=True)
     listed = []
-    for body in client_bodies():
+    for body in client_bodies(departments_of(region.config.region)):
         path = keys / f"{body['id']}.jwk.json"
         if not path.exists():
             write_key(path)

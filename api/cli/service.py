@@ -127,7 +127,7 @@ async def _check(settings: Settings) -> None:
 def run(settings: Settings) -> None:
     """Serve until told to stop; requests under way are finished first."""
     if settings.workers > 1:
-        os.environ.update(_environment(settings))
+        os.environ.update(environment(settings))
         uvicorn.run(
             "api.cli.service:application",
             factory=True,
@@ -165,8 +165,8 @@ def _settled(app: FastAPI) -> FastAPI:
     return app
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as the environment that worker processes read."""
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as the environment that another process of this service reads."""
     found: dict[str, str] = {}
     for name, value in settings:
         if value is None or value == ():
