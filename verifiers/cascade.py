@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
@@ -176,6 +176,18 @@ def closure(
         for thing, (effect, edge) in sorted(reached.items())
         if thing.kind == "licence"
     )
+
+
+def foreign_closure(
+    targets: Iterable[Thing], edges: Iterable[Edge], holdings: Mapping[str, Holding]
+) -> tuple[Consequence, ...]:
+    """Return every consequence here of the fall of licences of another region (protocol rule 23).
+
+    Nobody here has decided anything: no licence gets more than suspended, whatever its basis and its owner's standing
+    instruction say, and each is for its owner to look at again. All are inherited. Raises `ValueError` as `closure`.
+    """
+    fallen = closure(targets, edges, holdings, decided_by="")
+    return tuple(replace(each, effect=min(each.effect, Effect.SUSPENDED), cause="inherited") for each in fallen)
 
 
 def _allowed(

@@ -1,6 +1,6 @@
 """Other regions: whom we recognise, what of theirs counts as ours, what we follow, and what goes back and forth.
 
-`peers`, `equivalences`, `rules` and `foreign_falls` are projections of logged events. What was fetched from others is
+`peers`, `equivalences`, `rules`, `foreign_falls` and `foreign_effects` are projections of logged events. What was fetched from others is
 operational: it is evidence, so it is backed up, but it can be fetched again.
 """
 
@@ -128,6 +128,8 @@ foreign_licences = Table(
     Column("told_at", Instant, comment="when the peer learnt that we rely on it"),
     Column("attempts", Integer, nullable=False),
     Column("next_at", Instant, comment="when the peer is asked again"),
+    Column("value", SmallInteger, comment="what its slot said when last looked at; empty: never seen"),
+    Column("as_of", BigInteger, comment="size of the peer's log that `value` shows the state of"),
     Index("ix_foreign_licences_slot", "region", "uri", "slot"),
     info=OPERATIONAL,
 )
@@ -141,12 +143,45 @@ foreign_falls = Table(
     Column("cause", String(700), nullable=False, comment="root cause: theirs where a notice named it"),
     Column("uri", String(512), nullable=False),
     Column("slot", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("affected", Integer, nullable=False, comment="licences here that it suspended and nothing of it had before"),
     Column("opened_idx", BigInteger, nullable=False),
     Column("closed_idx", BigInteger),
+    Column("settled_idx", BigInteger, comment="entry after which every licence has its own entry about the fall"),
+    Column("restored_idx", BigInteger, comment="the same for the restoration"),
     Column("secret", LargeBinary, nullable=False),
     Index("ix_foreign_falls_licence", "region", "identifier"),
     Index("ix_foreign_falls_cause", "cause"),
     info=PROJECTION,
+)
+
+foreign_effects = Table(
+    "foreign_effects",
+    metadata,
+    Column("fall", String(22), primary_key=True),
+    Column("ord", Integer, primary_key=True),
+    Column("licence", String(22), nullable=False),
+    Column("effect", String(9), nullable=False, comment="notice or suspended"),
+    Column("basis", String(13)),
+    Column("parent_kind", String(12)),
+    Column("parent_id", String(160)),
+    Column("by", String(18), nullable=False),
+    Column("instruction", String(64)),
+    Column("settled_idx", BigInteger, comment="the licence's own entry about the fall"),
+    Column("restored_idx", BigInteger, comment="the licence's own entry about the restoration"),
+    Index("ix_foreign_effects_licence", "licence"),
+    info=PROJECTION,
+)
+
+named_causes = Table(
+    "named_causes",
+    metadata,
+    Column("region", String(6), primary_key=True),
+    Column("identifier", String(150), primary_key=True),
+    Column("cause", String(700), primary_key=True),
+    Column("entry", BigInteger, nullable=False, comment="entry of the peer that the newest notice about it follows from"),
+    Column("event", String(8), nullable=False, comment="fell or restored; spent once the bit was seen to be zero"),
+    info=OPERATIONAL,
 )
 
 held_falls = Table(
@@ -158,6 +193,7 @@ held_falls = Table(
     Column("effects", Integer, nullable=False, comment="licences here that would be suspended"),
     Column("since", Instant, nullable=False),
     Column("released_by", Text, comment="operator who let it go on; empty while it is held"),
+    Column("dropped_by", Text, comment="operator who decided that it is not to be acted on"),
     info=OPERATIONAL,
 )
 

@@ -94,6 +94,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("region", "uri", name=op.f("pk_followed_status")),
     )
     op.create_table(
+        "foreign_effects",
+        sa.Column("fall", sa.String(length=22), nullable=False),
+        sa.Column("ord", sa.Integer(), nullable=False),
+        sa.Column("licence", sa.String(length=22), nullable=False),
+        sa.Column("effect", sa.String(length=9), nullable=False, comment="notice or suspended"),
+        sa.Column("basis", sa.String(length=13), nullable=True),
+        sa.Column("parent_kind", sa.String(length=12), nullable=True),
+        sa.Column("parent_id", sa.String(length=160), nullable=True),
+        sa.Column("by", sa.String(length=18), nullable=False),
+        sa.Column("instruction", sa.String(length=64), nullable=True),
+        sa.Column("settled_idx", sa.BigInteger(), nullable=True, comment="the licence's own entry about the fall"),
+        sa.Column(
+            "restored_idx", sa.BigInteger(), nullable=True, comment="the licence's own entry about the restoration"
+        ),
+        sa.PrimaryKeyConstraint("fall", "ord", name=op.f("pk_foreign_effects")),
+    )
+    op.create_index("ix_foreign_effects_licence", "foreign_effects", ["licence"], unique=False)
+    op.create_table(
         "foreign_falls",
         sa.Column("id", sa.String(length=22), nullable=False),
         sa.Column("region", sa.String(length=6), nullable=False),
@@ -101,8 +119,22 @@ def upgrade() -> None:
         sa.Column("cause", sa.String(length=700), nullable=False, comment="root cause: theirs where a notice named it"),
         sa.Column("uri", sa.String(length=512), nullable=False),
         sa.Column("slot", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "affected",
+            sa.Integer(),
+            nullable=False,
+            comment="licences here that it suspended and nothing of it had before",
+        ),
         sa.Column("opened_idx", sa.BigInteger(), nullable=False),
         sa.Column("closed_idx", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "settled_idx",
+            sa.BigInteger(),
+            nullable=True,
+            comment="entry after which every licence has its own entry about the fall",
+        ),
+        sa.Column("restored_idx", sa.BigInteger(), nullable=True, comment="the same for the restoration"),
         sa.Column("secret", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_foreign_falls")),
     )
@@ -126,6 +158,15 @@ def upgrade() -> None:
         sa.Column("told_at", sa.BigInteger(), nullable=True, comment="when the peer learnt that we rely on it"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=True, comment="when the peer is asked again"),
+        sa.Column(
+            "value",
+            sa.SmallInteger(),
+            nullable=True,
+            comment="what its slot said when last looked at; empty: never seen",
+        ),
+        sa.Column(
+            "as_of", sa.BigInteger(), nullable=True, comment="size of the peer's log that `value` shows the state of"
+        ),
         sa.PrimaryKeyConstraint("region", "identifier", name=op.f("pk_foreign_licences")),
     )
     op.create_index("ix_foreign_licences_slot", "foreign_licences", ["region", "uri", "slot"], unique=False)
@@ -137,6 +178,9 @@ def upgrade() -> None:
         sa.Column("effects", sa.Integer(), nullable=False, comment="licences here that would be suspended"),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("released_by", sa.Text(), nullable=True, comment="operator who let it go on; empty while it is held"),
+        sa.Column(
+            "dropped_by", sa.Text(), nullable=True, comment="operator who decided that it is not to be acted on"
+        ),
         sa.PrimaryKeyConstraint("region", "identifier", name=op.f("pk_held_falls")),
     )
     op.create_table(
@@ -166,6 +210,25 @@ def upgrade() -> None:
             "size", sa.BigInteger(), nullable=False, comment="entries below this were looked through for peers to tell"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice_cursor")),
+    )
+    op.create_table(
+        "named_causes",
+        sa.Column("region", sa.String(length=6), nullable=False),
+        sa.Column("identifier", sa.String(length=150), nullable=False),
+        sa.Column("cause", sa.String(length=700), nullable=False),
+        sa.Column(
+            "entry",
+            sa.BigInteger(),
+            nullable=False,
+            comment="entry of the peer that the newest notice about it follows from",
+        ),
+        sa.Column(
+            "event",
+            sa.String(length=8),
+            nullable=False,
+            comment="fell or restored; spent once the bit was seen to be zero",
+        ),
+        sa.PrimaryKeyConstraint("region", "identifier", "cause", name=op.f("pk_named_causes")),
     )
     op.create_table(
         "peer_nonces",
