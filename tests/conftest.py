@@ -6,7 +6,7 @@ The schema is laid once a process and engine; each test gets a copy of it (a tem
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,3 +95,38 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.db'}"
     url: str = request.getfixturevalue("empty_postgres_url")
     return url
+
+
+@pytest.fixture
+def sqlite_urls(sqlite_template: Path, tmp_path: Path) -> Callable[[str], str]:
+    """Give what makes the URL of one more SQLite database of this test's own, with the newest schema, by name."""
+
+    def make(name: str) -> str:
+        file = tmp_path / f"{name}.db"
+        for part in sqlite_template.parent.glob(sqlite_template.name + "*"):
+            shutil.copyfile(part, file.with_name(part.name.replace(sqlite_template.name, file.name)))
+        return f"sqlite:///{file}"
+
+    return make
+
+
+@pytest.fixture
+def postgres_urls(postgres_server: Cluster, postgres_template: str) -> Iterator[Callable[[str], str]]:
+    """Give what makes the URL of one more PostgreSQL database of this test's own, with the newest schema."""
+    made: list[str] = []
+
+    def make(_name: str) -> str:
+        made.append(postgres_server.create_database(template=postgres_template))
+        return postgres_server.url(made[-1])
+
+    yield make
+    for name in made:
+        postgres_server.drop_database(name)
+
+
+@pytest.fixture(params=ENGINES)
+def database_urls(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Give what makes databases by name, for worlds of several regions: once on SQLite and once on PostgreSQL."""
+    name = "sqlite_urls" if request.param == "sqlite" else "postgres_urls"
+    made: Callable[[str], str] = request.getfixturevalue(name)
+    return made

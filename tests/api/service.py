@@ -17,7 +17,7 @@ from api.app import create_app
 from api.settings import Settings
 from ledger import clients
 from ledger.region import Region
-from tests.region import BASE_URL, region_on
+from tests.region import region_on
 
 IDENTITY_ISSUER = "https://identity.example"
 
@@ -38,7 +38,7 @@ class Caller:
         claims = {
             "iss": self.client,
             "sub": self.client,
-            "aud": BASE_URL,
+            "aud": str(self._http.base_url).rstrip("/"),
             "iat": now,
             "exp": now + 60,
             "jti": secrets.token_urlsafe(12),
@@ -126,7 +126,7 @@ class Service:
         """Sign, as the identity platform would, who somebody is; `changes` replace claims."""
         claims = {
             "iss": IDENTITY_ISSUER,
-            "aud": BASE_URL,
+            "aud": self.region.base_url,
             "exp": int(time.time()) + 60,
             "id_type": id_type,
             "id": number,
@@ -169,7 +169,7 @@ async def served(
 ) -> AsyncIterator[Service]:
     """Serve `region` for the block."""
     chosen: dict[str, Any] = {
-        "base_url": BASE_URL,
+        "base_url": region.base_url,
         "database_url": region.config.database_url,
         "tiles": region.config.tiles,
         "identity_issuer": IDENTITY_ISSUER,
@@ -178,5 +178,5 @@ async def served(
     app = create_app(Settings(**(chosen | settings)), region)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, timeout=60) as http:
+        async with httpx.AsyncClient(transport=transport, base_url=region.base_url, timeout=60) as http:
             yield Service(region, http, identity_key)
