@@ -1,0 +1,104 @@
+"""Recognition: whether a licence that holds up in another region counts here, as what, and by which rule.
+
+Only the trust list of the accepting region decides. What a licence or its type's metadata says of itself (`aka_vcts`,
+`extends` of SD-JWT VC) is its issuer's claim: it is shown, and nothing follows from it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from verifiers.errors import Reason, VerificationError
+from verifiers.examination import Examination
+from verifiers.reasons import Note
+from verifiers.rule import parse_rule
+from verifiers.trust_document import TrustedType
+from verifiers.trust_list import TrustList
+from verifiers.trusted_peers import RuleName, TrustedEquivalence, TrustedPeer
+from verifiers.verdict import Recognition, Step
+
+CLAIMED: Final = "claimed_types"
+"""Member of a verdict's content that repeats what the licence claims to be equal to."""
+
+OWN_MEMBERS: Final = frozenset({"holders", "number", "object"})
+"""Names in a mapping of fields that mean the licence's own members; all others are fields of its face."""
+
+# The step `recognition`, for a licence whose own region vouches for it:
+#
+#  (1) claims       noted, and kept from the rule
+#  (2) equivalence  ours for exactly this peer, type and major
+#  (3) time         it is in force when the licence is judged, whenever it was issued
+#  (4) rule         the version that the equivalence names, from the same signed list, says yes to what is shown
+#  (5) fields       what is shown under their names is given ours
+#
+# (2) precedes (4) because a rule has no meaning but as the condition of one equivalence.
+
+
+def check_recognition(
+    case: Examination, own: TrustList, peer: TrustedPeer, kind: TrustedType, content: Mapping[str, Any] | None
+) -> Recognition | None:
+    """Find as what a licence of `peer` and its type `kind`, showing `content`, counts under `own`; adds to `case`.
+
+    `content` is `None` where the licence itself did not hold up; what was found of it then decides.
+    """
+    if content is not None and CLAIMED in content:
+        case.note(Note.CLAIMED_EQUIVALENCE)
+    since, source = own.document.issued_at, own.source
+    candidates = own.equivalences_of(peer.region, kind.code, kind.major)
+    if not candidates:
+        detail = f"{kind.code}@{kind.major} of {peer.region}"
+        case.found(Step.RECOGNITION, Reason.EQUIVALENCE_MISSING, detail, since=since, source=source)
+        return None
+    found = next((one for one in candidates if one.in_force(case.at)), None)
+    if found is None:
+        detail = f"{_named(candidates[0])} from {candidates[0].valid_from} until {candidates[0].valid_until}"
+        case.found(Step.RECOGNITION, Reason.EQUIVALENCE_NOT_IN_FORCE, detail, since=since, source=source)
+        return None
+    if content is None:
+        case.skipped(Step.RECOGNITION)
+        return None
+    try:
+        if found.rule is not None:
+            _apply(own, found.rule, content, case)
+    except VerificationError as error:
+        case.found(Step.RECOGNITION, error.reason, error.detail, since=since, source=source)
+        return None
+    case.passed(Step.RECOGNITION, since, source)
+    return Recognition(
+        by=own.region,
+        peer=peer.region,
+        equivalence=(found.id, found.version),
+        rule=None if found.rule is None else (found.rule.id, found.rule.version),
+        type=(found.our_type, found.our_major),
+        fields=mapped(found.fields, content),
+    )
+
+
+def mapped(fields: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What `content` shows of the fields of a mapping (ours to theirs), under our names; the rest is left out."""
+    face = content.get("fields")
+    shown: Mapping[str, Any] = face if isinstance(face, Mapping) else {}
+    found = {ours: (content if theirs in OWN_MEMBERS else shown).get(theirs) for ours, theirs in fields.items()}
+    return {ours: value for ours, value in found.items() if value is not None}
+
+
+def judged_content(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a rule sees of a licence: all that is shown, but not what it claims to be equal to."""
+    return {name: value for name, value in content.items() if name != CLAIMED}
+
+
+def _apply(own: TrustList, name: RuleName, content: Mapping[str, Any], case: Examination) -> None:
+    """Raises `VerificationError` unless the rule `name` says yes; each detail names the rule and its version."""
+    called = f"rule {name.id} version {name.version}"
+    trusted = own.rule(name.id, name.version)
+    if trusted is None:
+        raise VerificationError(Reason.RULE, f"{called} is not in the trust list")
+    try:
+        met = parse_rule(trusted.logic).evaluate(judged_content(content), case.at)
+    except VerificationError as error:
+        raise VerificationError(error.reason, f"{called}: {error.detail}") from None
+    if not met:
+        raise VerificationError(Reason.RULE_REFUSED, called)
+
+
+def _named(one: TrustedEquivalence) -> str:
+    return f"{one.id} version {one.version}"
