@@ -214,6 +214,37 @@ class Code(StrEnum):
 
     # other regions
     PEER_UNKNOWN = "peer.unknown"
+    PEER_NOT_ADMITTED = "peer.not_admitted"
+    PEER_SIGNATURE_MISSING = "peer.signature_missing"
+    PEER_SIGNATURE_INVALID = "peer.signature_invalid"
+    PEER_SIGNATURE_STALE = "peer.signature_stale"
+    PEER_SIGNATURE_REPLAYED = "peer.signature_replayed"
+    PEER_KEY_UNKNOWN = "peer.key_unknown"
+    PEER_TOO_MANY_CALLS = "peer.too_many_calls"
+    PEER_EXISTS = "peer.exists"
+    PEER_SELF = "peer.self"
+    PEER_ADDRESS = "peer.address"
+    PEER_ROOT_MALFORMED = "peer.root_malformed"
+    PEER_ROOT_MISMATCH = "peer.root_mismatch"
+    PEER_UNREACHABLE = "peer.unreachable"
+    PEER_LIST_INVALID = "peer.list_invalid"
+    PEER_WITNESSES_INVALID = "peer.witnesses_invalid"
+    PEER_PROPOSAL_INVALID = "peer.proposal_invalid"
+    PEER_PROPOSAL_EXPIRED = "peer.proposal_expired"
+    PEER_PROPOSAL_OUTDATED = "peer.proposal_outdated"
+    PEER_APPROVALS_MISSING = "peer.approvals_missing"
+    PEER_APPROVAL_INVALID = "peer.approval_invalid"
+    PEER_SAME_APPROVER = "peer.same_approver"
+    PEER_WITHDRAWN = "peer.withdrawn"
+    PEER_STATE = "peer.state"
+    HUB_LIST_INVALID = "hub.list_invalid"
+    HUB_REGION_UNKNOWN = "hub.region_unknown"
+
+    # our witness
+    WITNESS_STATE_MISSING = "witness.state_missing"
+    WITNESS_CLOCK = "witness.clock"
+    WITNESS_LOG_INVALID = "witness.log_invalid"
+    WITNESS_LOG_UNKNOWN = "witness.log_unknown"
 
 
 class Refusal(Exception):

@@ -14,6 +14,7 @@ from ledger import (
     keys_registry,
     licence_events,
     matters,
+    peers,
     seals,
     subject_index,
     submissions,
@@ -23,5 +24,5 @@ from ledger import (
 
 __all__ = [
     "access", "case_projection", "credit_checks", "departments", "erasing", "grants", "keys_registry", "licence_events",
-    "matters", "seals", "subject_index", "submissions", "trust_publishing", "types",
+    "matters", "peers", "seals", "subject_index", "submissions", "trust_publishing", "types",
 ]  # fmt: skip

@@ -141,14 +141,21 @@ def check_proposal_time(proposal: Mapping[str, Any], at: dt.datetime) -> None:
         raise VerificationError(Reason.APPROVAL, "the proposal has expired, or would live too long")
 
 
-def _key_behind(approval: Approval, key_of: KeyOf) -> PublicKey:
-    key = key_of(approval.approver, approval.kid)
-    if key is None or key.suite != "ES256":
-        raise SignatureFailed(Reason.APPROVAL_SIGNATURE, f"no key {approval.kid} of {approval.approver}")
+def check_signature(approval: Approval, key: PublicKey) -> None:
+    """Return if `key`, an ES256 key, signed `approval`. Raises `SignatureFailed`."""
+    if key.suite != "ES256":
+        raise SignatureFailed(Reason.APPROVAL_SIGNATURE, "approvals are signed with ES256")
     try:
         key.check(approval.signing_input, approval.signature)
     except BadSignature:
         raise SignatureFailed(Reason.APPROVAL_SIGNATURE, f"not signed by {approval.approver}") from None
+
+
+def _key_behind(approval: Approval, key_of: KeyOf) -> PublicKey:
+    key = key_of(approval.approver, approval.kid)
+    if key is None:
+        raise SignatureFailed(Reason.APPROVAL_SIGNATURE, f"no key {approval.kid} of {approval.approver}")
+    check_signature(approval, key)
     return key
 
 

@@ -18,7 +18,9 @@ from verifiers.jws import compact, encode_segment
 from verifiers.legal_dates import format_time
 
 AT = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-KEYS = {name: PrivateKey.from_secret("ES256", bytes([n]) * 32) for n, name in enumerate(("first", "second", "third"), 1)}
+KEYS = {
+    name: PrivateKey.from_secret("ES256", bytes([n]) * 32) for n, name in enumerate(("first", "second", "third"), 1)
+}
 PROPOSAL: dict[str, Any] = {
     "v": 1,
     "act": "peer.admit",
@@ -85,9 +87,7 @@ RESUME = PROPOSAL | {"act": "peer.resume"}
         pytest.param([approve()], AT, Reason.APPROVAL, id="one approval only"),
         pytest.param([], AT, Reason.APPROVAL, id="none"),
         pytest.param([approve(), approve()], AT, Reason.APPROVAL, id="the same approval twice"),
-        pytest.param(
-            [approve(), approve(at=AT - timedelta(hours=1))], AT, Reason.APPROVAL, id="the same person twice"
-        ),
+        pytest.param([approve(), approve(at=AT - timedelta(hours=1))], AT, Reason.APPROVAL, id="the same person twice"),
         pytest.param(
             [approve(), approve("second"), approve("third")], AT, Reason.APPROVAL, id="one more than it takes"
         ),
