@@ -214,6 +214,7 @@ class Code(StrEnum):
 
     # other regions
     PEER_UNKNOWN = "peer.unknown"
+    WITNESS_POLICY_INVALID = "witness_policy.invalid"
     PEER_NOT_ADMITTED = "peer.not_admitted"
     PEER_SIGNATURE_MISSING = "peer.signature_missing"
     PEER_SIGNATURE_INVALID = "peer.signature_invalid"

@@ -6,6 +6,7 @@ ledger take it as their first argument and use its plain attributes.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from sqlalchemy import insert
 from keys.errors import RetiredKey, UnknownKey
 from keys.public_key import PublicKey
 from keys.signer import KeyStore, Signer
-from ledger import erasing, keys_registry, positions, projections  # noqa: F401 - registers every projector
+from ledger import erasing, keys_registry, positions, projections, witness_identity  # noqa: F401 - registers every projector
 from ledger.catalogue import Catalogue
 from ledger.catalogue_cache import CatalogueCache
 from ledger.clock import Clock, SystemClock
@@ -41,12 +42,13 @@ from ledger.tables.log import head
 from ledger.trust_document import TrustPolicy
 from ledger.trust_publishing import TrustPublisher
 from ledger.vault import Vault
+from ledger.witness_identity import WitnessIdentity, witness_name
 from ledger.writer import Writer
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import FIRST_PREV, REGION
 from verifiers.merkle import Frontier
 from verifiers.trust_document import Names
-from verifiers.trusted_peers import Intervals
+from verifiers.trusted_peers import Intervals, WitnessService
 
 if TYPE_CHECKING:
     from ledger.following import Following
@@ -105,6 +107,7 @@ class Region:
             leads=lambda: self.publisher.token,
             ttl_s=config.status_ttl_s,
         )
+        self.witness_identity = WitnessIdentity(store)
         self.trust = TrustPublisher(self, self._trust_policy(), self.root_certificate)
         self.outside: Outside | None = None
         self.following: Following | None = None
@@ -150,7 +153,9 @@ class Region:
             await erasing.replay_erasures(database)
             if opened.facts["region"] != config.region:
                 raise Refusal(Code.LOG_OTHER, found=opened.facts["origin"])
+            await asyncio.to_thread(witness_identity.begin, database, store, witness_name(config), clock.now())
             region = cls(config, store, database, clock, opened, catalogue)
+            await database.read(region.witness_identity.refresh)
         except BaseException:
             database.close()
             raise
@@ -171,6 +176,12 @@ class Region:
     def catalogue(self) -> Catalogue:
         """The newest catalogue this process knows: immutable, so whoever took one keeps it for the whole request."""
         return self._catalogues.current
+
+    @property
+    def witness_service(self) -> WitnessService | None:
+        """What the trust list says of this region's witness; None while it may not sign."""
+        witness = self.witness_identity.current
+        return None if witness is None else WitnessService(witness.name, witness.vkeys, f"{self.base_url}/witness")
 
     def signer(self, department: str | None, purpose: str) -> Signer:
         """Give the signer of a department's key for `purpose`; `None` or `region` mean the region itself.
@@ -209,6 +220,9 @@ class Region:
         ):
             fault = pulse.fault
             checks[name] = {"ready": True} if fault is None else {"ready": False, "detail": type(fault).__name__}
+        if self.witness_identity.current is None:
+            # Issuing does not wait for it: the service stays ready, and says that its witness is not.
+            checks["witness"] = {"ready": False, "optional": True, "detail": str(Code.WITNESS_STATE_MISSING)}
         if not self.trust.begun:
             checks["trust"] = {"ready": False, "detail": "the trust list does not say yet what the catalogue says"}
         return checks
@@ -243,6 +257,8 @@ class Region:
 
     async def _follow_others(self) -> None:
         await self.database.read(self._catalogues.refresh, cheap=True)
+        if await self.database.read(self.witness_identity.refresh, cheap=True):
+            self.trust.pulse.wake()
 
     def _trust_policy(self) -> TrustPolicy:
         config = self.config

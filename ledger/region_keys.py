@@ -25,6 +25,9 @@ CERTIFIED: Final = ("list", "status")
 PEER: Final = "peer"
 """Signs calls and notices to other regions. It needs no certificate: the trust list names it."""
 
+WITNESS_KEYS: Final = {"witness-ed25519": ED25519, "witness-mldsa44": ML_DSA_44}
+"""Sign other logs' checkpoints, and never stand without the database that knows which (`ledger.witness_identity`)."""
+
 OWN: Final = ("list", "status", PEER)
 """What the log names as the region's own from the first entries on, beside the key that signs those."""
 

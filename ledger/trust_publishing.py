@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,7 +139,8 @@ class TrustPublisher:
         # Half of its freshness is left when a successor comes, so one missed turn does not make anybody stale.
         old = payload_of(last.list)
         old_enough = int(moment.timestamp()) >= old["iat"] + self._policy.ttl_s // 2
-        known = (last.seq, catalogue_position(tx), tuple(lists_announced(tx, day_of(moment), self._policy.base_url)))
+        lists = tuple(lists_announced(tx, day_of(moment), self._policy.base_url))
+        known = (last.seq, catalogue_position(tx), lists, self._region.witness_service)
         if known == self._known and not old_enough:
             return None
         new = self._build(tx, last.seq + 1, bytes(last.digest))
@@ -148,7 +150,8 @@ class TrustPublisher:
         return new, bytes(last.secret)
 
     def _build(self, tx: Reading, seq: int, prev: bytes | None) -> TrustDocument:
-        return build_document(tx, Catalogue.load(tx), self._policy, seq=seq, prev=prev, at=self._region.clock.now())
+        policy = replace(self._policy, witness=self._region.witness_service)
+        return build_document(tx, Catalogue.load(tx), policy, seq=seq, prev=prev, at=self._region.clock.now())
 
     def _serve(self) -> None:
         with self._region.database.reading() as tx:

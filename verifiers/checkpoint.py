@@ -59,8 +59,12 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{b64_encode(self.root)}\n"
 
 
-def parse_checkpoint(text: str) -> Checkpoint:
-    """Read the text of a checkpoint note. Raises `Malformed` unless `Checkpoint.to_text` gives the same text."""
+def parse_checkpoint(text: str, *, any_root: bool = False) -> Checkpoint:
+    """Read the text of a checkpoint note. Raises `Malformed` unless `Checkpoint.to_text` gives the same text.
+
+    `any_root` lets a tree of size 0 have another root than the empty tree's: a witness tells such a head, which a log
+    may have signed, from one that cannot be read.
+    """
     lines = text.split("\n")
     if len(lines) != 4 or lines[3]:
         raise Malformed(Reason.CHECKPOINT, "not exactly origin, size and root (extension lines are not accepted)")
@@ -73,7 +77,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         root = b64_decode(encoded, HASH_SIZE)
     except Malformed as error:
         raise Malformed(Reason.CHECKPOINT, f"the root is {error.detail}") from error
-    if size == "0" and root != EMPTY_ROOT:
+    if size == "0" and root != EMPTY_ROOT and not any_root:
         raise Malformed(Reason.CHECKPOINT, "size 0 with another root than that of the empty tree")
     return Checkpoint(origin, int(size), root)
 
@@ -93,7 +97,7 @@ def origin_of(url: str) -> str:
 def message(key: NoteKey, text: str, timestamp: int) -> bytes:
     """Give what `key` signs for the checkpoint `text` at `timestamp` (POSIX seconds, unused by 0x01 keys)."""
     if key.type is KeyType.MLDSA44_COSIGNATURE:
-        head = parse_checkpoint(text)
+        head = parse_checkpoint(text, any_root=True)  # whether it can be is judged when it is read
         return mldsa_message(key.name, timestamp, head.origin, head.size, head.root)
     return text_message(key, text, timestamp)
 

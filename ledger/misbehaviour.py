@@ -1,0 +1,59 @@
+"""Evidence against logs: two heads that one log signed and that do not fit together, kept for whoever has to judge.
+
+Bounded for each log and kind, and each pair of heads once: whoever repeats what a log once signed fills nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from ledger.database import Reading, Writing
+from ledger.tables.witnessing import misbehaviour
+
+KEPT: Final = 16
+"""Pieces of evidence kept for a log and kind. One is enough to convict; more may show since when."""
+
+
+def keep(
+    tx: Writing, origin: str, kind: str, detail: str, evidence: Mapping[str, Any], about: tuple[str, ...], at: datetime
+) -> bool:
+    """Keep `evidence` (JSON, verbatim) that the log `origin` did what `kind` names, and tell whether it is new.
+
+    `about` are the texts that make it this piece: what is equal in them is kept once. Signatures do not belong there,
+    because some can be made anew for the same text.
+    """
+    digest = sha256(orjson.dumps([origin, kind, *about])).digest()
+    if tx.execute(select(misbehaviour.c.seq).where(misbehaviour.c.digest == digest)).first() is not None:
+        return False
+    of_kind = (misbehaviour.c.origin == origin) & (misbehaviour.c.kind == kind)
+    if int(tx.execute(select(func.count()).where(of_kind)).scalar_one()) >= KEPT:
+        return False
+    row = {"origin": origin, "kind": kind, "detail": detail, "evidence": orjson.dumps(evidence).decode()}
+    inserting = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
+    done = tx.execute(inserting(misbehaviour).values(**row, digest=digest, seen_at=at).on_conflict_do_nothing())
+    return done.rowcount == 1
+
+
+def listed(tx: Reading, origin: str | None = None) -> list[dict[str, Any]]:
+    """Return what is kept against one log, or against all, newest first, as JSON values."""
+    query = select(misbehaviour).order_by(misbehaviour.c.seq.desc())
+    if origin is not None:
+        query = query.where(misbehaviour.c.origin == origin)
+    return [
+        {
+            "origin": row.origin,
+            "kind": row.kind,
+            "detail": row.detail,
+            "evidence": orjson.loads(row.evidence),
+            "seen_at": row.seen_at.isoformat(),
+        }
+        for row in tx.execute(query)
+    ]
