@@ -279,6 +279,17 @@ def open_trust_list(
     return _indexed(document, sha256(token.encode("ascii")).digest(), root, root_fingerprint is not None, source)
 
 
+def claimed_root(token: str) -> str | None:
+    """The fingerprint of the root that the list in `token` carries, whatever its worth; `None` where it carries none.
+
+    It selects nothing by itself: the list must still be opened under a root that the verifier has.
+    """
+    try:
+        return fingerprint(_chain(parse_jws(token, typ=TYP, reason=Reason.TRUST, limit=LENGTH_MAX))[1])
+    except VerificationError:
+        return None
+
+
 def _chain(jws: Jws) -> tuple[bytes, bytes]:
     chain = jws.header.get("x5c")
     if type(chain) is not list or len(chain) != 2 or any(type(one) is not str for one in chain):
@@ -314,6 +325,7 @@ def _indexed(document: TrustDocument, digest: bytes, root: bytes, pinned: bool, 
         place = (grant.department, grant.type, grant.major)
         grants[place] = (*grants.get(place, ()), grant)
     equivalences: dict[tuple[str, str, int], tuple[TrustedEquivalence, ...]] = {}
+    _unique([((row.id, row.version), row) for row in document.equivalences])
     for each in sorted(document.equivalences, key=lambda row: (row.version, row.id), reverse=True):
         place = (each.peer, each.their_type, each.their_major)
         equivalences[place] = (*equivalences.get(place, ()), each)
