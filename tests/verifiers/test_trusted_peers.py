@@ -27,7 +27,8 @@ ISSUER = Issuer()
 NAMES = Names("示例二省", "Second Example Province")
 WITNESS = "second.example/620000/witness"
 ONE, TWO = ed25519(WITNESS, 9, KeyType.ED25519_COSIGNATURE)[0], mldsa(WITNESS, 9)[0]
-DEMANDED = WitnessRule(1, tuple(Witness(WITNESS, key.to_text(), "https://second.example/witness") for key in (ONE, TWO)))
+ADDRESS = "https://second.example/witness"
+DEMANDED = WitnessRule(1, tuple(Witness(WITNESS, key.to_text(), ADDRESS) for key in (ONE, TWO)))
 PEER = TrustedPeer("620000", NAMES, "https://second.example", "ab" * 32, "active", DEMANDED)
 LATER = NOW + dt.timedelta(days=2)
 EQUIVALENCE = TrustedEquivalence(
