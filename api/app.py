@@ -28,6 +28,7 @@ from api import (
     notices,
     oauth,
     page_routes,
+    peer_routes,
     published,
     refused,
     seals,
@@ -40,6 +41,8 @@ from api.composition import open_region
 from api.head_requests import HeadRequests
 from api.metrics import Metrics
 from api.observation import Observation
+from api.peer_caller import PeerDoor
+from api.peer_calls import SignedCalls
 from api.rendering import Rendering
 from api.settings import Settings
 from ledger.batches import BatchRunner
@@ -68,6 +71,7 @@ ROUTERS = (
     oauth.router,
     discovery.router,
     published.router,
+    peer_routes.router,
     health.router,
     frames.router,
     page_routes.router,
@@ -114,6 +118,9 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
     app.state.desk = IssueDesk(region)
     app.state.rendering = Rendering()
     app.state.batches = runner
+    app.state.peer_door = PeerDoor(region)
+    if region.outside is not None and region.peer_calls is None:
+        region.peer_calls = SignedCalls(region, region.outside)
     app.state.pulses = {"cases": tending.pulse, "batches": runner.pulse}  # readiness asks them
     tending.pulse.start()
     runner.pulse.start()

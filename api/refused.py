@@ -66,7 +66,7 @@ def respond(request: Request, refusals: Sequence[Refusal]) -> Response:
     headers = {"Content-Language": "zh-CN" if language == "zh" else "en", "Cache-Control": "no-store"}
     if document["status"] == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if document["status"] == 503:
+    if document["status"] in (429, 503):
         headers["Retry-After"] = str(max(1, round(refusals[0].facts.get("retry_after", 1))))
     return Response(problems.encode(document), document["status"], headers, problems.MEDIA_TYPE)
 

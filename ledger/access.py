@@ -41,7 +41,10 @@ MEANS: Final = ("static", "dynamic", "search")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One look at one licence: by whom, by which of `MEANS`, for what; `fields` are the names that were shown."""
+    """One look at one licence: by whom, by which of `MEANS`, for what; `fields` are the names that were shown.
+
+    `region` is that of the department, where it is another region's.
+    """
 
     licence: str
     department: str
@@ -51,6 +54,7 @@ class Access:
     purpose: str
     fields: tuple[str, ...]
     outcome: str
+    region: str | None = None
 
 
 def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> list[str]:
@@ -69,6 +73,7 @@ def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> lis
             each.purpose,
             json.dumps(sorted(each.fields), ensure_ascii=False),
             each.outcome,
+            each.region,
         )
         for id_, each in zip(ids, accesses, strict=True)
     ]
@@ -99,6 +104,7 @@ def accesses_to(tx: Reading, subject: str, cursor: str | None = None, limit: int
             "purpose": row.purpose,
             "fields": json.loads(row.fields),
             "outcome": row.outcome,
+            **({} if row.region is None else {"region": row.region}),
         }
         for row in rows[:size]
     ]
@@ -124,13 +130,15 @@ async def digest_accesses(region: Region) -> int:
 def digest_of_hour(tx: Reading, hour: int) -> tuple[int, bytes]:
     """Return how many records the hour that begins at Unix second `hour` has, and their digest.
 
-    H("elicence/access/v1\\0" ‖ per row, sorted by id: canonical JSON array of its columns in order ‖ line feed).
+    H("elicence/access/v1\\0" ‖ per row, sorted by id: canonical JSON array of its columns in order, without
+    an empty `region` ‖ line feed).
     """
     here = access_records.c.at.between(hour, hour + HOUR - 1)
     rows = tx.execute(select(access_records).where(here).order_by(access_records.c.id)).all()
     hashed = hashlib.sha256(b"elicence/access/v1\0")
     for row in rows:
-        hashed.update(canonical.encode(list(row)) + b"\n")
+        columns = list(row) if row.region is not None else list(row)[:-1]
+        hashed.update(canonical.encode(columns) + b"\n")
     return len(rows), hashed.digest()
 
 

@@ -53,7 +53,7 @@ def relied_on(tx: Reading, licences: Iterable[str]) -> list[list[str]]:
     for chunk in chunks(licences):
         rows = tx.execute(
             select(access_records.c.department, access_records.c.licence)
-            .where(access_records.c.licence.in_(chunk))
+            .where(access_records.c.licence.in_(chunk), access_records.c.region.is_(None))
             .distinct()
         )
         pairs |= {(row[0], row[1]) for row in rows}

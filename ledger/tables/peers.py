@@ -4,9 +4,21 @@
 operational: it is evidence, so it is backed up, but it can be fetched again.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
 
-from ledger.tables.base import OPERATIONAL, PROJECTION, Instant, metadata
+from ledger.errors import Code
+from ledger.tables.base import OPERATIONAL, PROJECTION, Instant, metadata, refuses
 
 peers = Table(
     "peers",
@@ -247,9 +259,10 @@ notice_cursor = Table(
 peer_nonces = Table(
     "peer_nonces",
     metadata,
-    Column("kid", String(22), primary_key=True),
-    Column("nonce", String(64), primary_key=True),
+    Column("kid", String(22), nullable=False),
+    Column("nonce", String(64), nullable=False),
     Column("expires", BigInteger, nullable=False, comment="Unix seconds"),
+    PrimaryKeyConstraint("kid", "nonce", info=refuses(Code.PEER_SIGNATURE_REPLAYED)),
     Index("ix_peer_nonces_expires", "expires"),
     info=OPERATIONAL,
 )

@@ -48,6 +48,7 @@ access_records = Table(
     Column("purpose", Text, nullable=False),
     Column("fields", Text, nullable=False, comment="JSON array of the disclosed field names"),
     Column("outcome", String(12), nullable=False, comment="valid, invalid or undetermined"),
+    Column("region", String(6), comment="region of the department where that is not this one"),
     Index("ix_access_records_licence", "licence", "at"),
     Index("ix_access_records_at", "at"),
     info=OPERATIONAL,

@@ -12,6 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column(
+        "access_records",
+        sa.Column("region", sa.String(length=6), comment="region of the department where that is not this one"),
+    )
     op.create_table(
         "cosigners",
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -20,6 +24,9 @@ def upgrade() -> None:
         ),
         sa.Column("answered_at", sa.BigInteger(), nullable=True, comment="last good cosignature"),
         sa.Column("tried_at", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "skew_s", sa.Integer(), nullable=False, comment="our clock less the time in that cosignature as it arrived"
+        ),
         sa.Column("failures", sa.Integer(), nullable=False, comment="rounds in a row without a cosignature"),
         sa.Column("error", sa.Text(), nullable=False, comment="why the last round failed; empty where it did not"),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_cosigners")),
