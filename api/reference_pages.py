@@ -1,6 +1,7 @@
 """Pages of the documentation that are made from the code: `python -m api.reference_pages docs`.
 
-`problems.md` lists every refusal, `settings.md` every setting; a test compares both with what is kept.
+`problems.md` lists every refusal, `settings.md` every setting, `reasons.md` every reason and note of a verdict; a test
+compares them with what is kept.
 """
 
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 from api import problems
 from api.settings import Settings
+from verifiers.errors import Reason
+from verifiers.reasons import NOTE_TITLES, ONLINE, TITLES, UNDETERMINED
 
 _PROBLEMS = """# Refusals
 
@@ -32,6 +35,27 @@ Read once at start, from the environment and from `.env` in the working director
 """
 
 
+_REASONS = """# Reasons and notes of verdicts
+
+Made by `python -m api.reference_pages docs` from `verifiers/reasons.py`; do not edit.
+
+Codes never change; titles are for people. A verdict is *invalid* where anything is wrong and *undetermined* where
+something is only missing or too old. Reasons marked *online* are given by the issuing region's own ledger alone; they
+make a verdict invalid. [Verdict](formats/verdict.md) says what the steps are.
+
+| code | 中文 | English | outcome |
+|---|---|---|---|
+"""
+_NOTES = """
+## Notes
+
+They decide nothing.
+
+| code | 中文 | English |
+|---|---|---|
+"""
+
+
 def problems_page() -> str:
     """Return docs/problems.md."""
     rows = [
@@ -51,7 +75,20 @@ def settings_page() -> str:
     return _SETTINGS + "\n".join(rows) + "\n"
 
 
-PAGES = {"problems.md": problems_page, "settings.md": settings_page}
+def reasons_page() -> str:
+    """Return docs/reasons.md."""
+    rows = [f"| `{reason}` | {zh} | {en} | {_outcome(reason)} |" for reason, (zh, en) in TITLES.items()]
+    notes = [f"| `{note}` | {zh} | {en} |" for note, (zh, en) in NOTE_TITLES.items()]
+    return _REASONS + "\n".join(rows) + "\n" + _NOTES + "\n".join(notes) + "\n"
+
+
+def _outcome(reason: Reason) -> str:
+    if reason in ONLINE:
+        return "online"
+    return "undetermined" if reason in UNDETERMINED else "invalid"
+
+
+PAGES = {"problems.md": problems_page, "settings.md": settings_page, "reasons.md": reasons_page}
 
 
 def main(folder: str) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from keys.errors import BadSignature
+from verifiers.claim import Claim
 from verifiers.code import UnverifiedCode
 from verifiers.errors import Reason, VerificationError
-from verifiers.examination import Claim, Examination
+from verifiers.examination import Examination, Ground
 from verifiers.licence import UnverifiedLicence
 from verifiers.reasons import Note
 from verifiers.trust_document import Department, Position, TrustedGrant, TrustedKey, TrustedType
@@ -251,15 +252,15 @@ def _side(trust: TrustList, place: Place, limit: Position, before: dt.datetime |
     return _Side.BEFORE if in_time else _Side.UNPROVEN
 
 
-def watch_notes(case: Examination, trust: TrustList, place: Place) -> None:
-    """Say how well the log is watched: by nobody, not yet, or by too few to prevent a split (protocol 29)."""
-    log = trust.log(place.origin)
-    if log is None:
-        return
-    if log.quorum == 0:
+def watch_notes(case: Examination, ground: Ground, place: Place) -> None:
+    """Say how well the log is watched: by nobody, not yet, by whom it chose, or by too few to stop a split (29)."""
+    quorum, watching = ground.witnesses(place.origin)
+    if quorum == 0:
         case.note(Note.NOBODY_WATCHED)
         return
+    if ground.row is not None and ground.demanded is None:
+        case.note(Note.WITNESSES_DECLARED)
     if place.cosigned_at is None:
         case.note(Note.NOT_WITNESSED)
-    if 2 * log.quorum <= len(log.witnesses) + case.policy.liars:
+    if 2 * quorum <= watching + case.policy.liars:
         case.note(Note.DETECT_ONLY)

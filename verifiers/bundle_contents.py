@@ -1,4 +1,6 @@
-"""What is inside a bundle, opened under the verifier's own root and compared part with part."""
+"""What is inside a bundle, opened under roots that the verifier has, and compared part with part."""
+
+from dataclasses import replace
 
 from keys.errors import BadSignature
 from verifiers.bundle import Bundle
@@ -6,10 +8,11 @@ from verifiers.checkpoint_cache import CheckpointCache
 from verifiers.code import parse_code_text
 from verifiers.commitment import code_digest, event_ref
 from verifiers.errors import Malformed, Reason, VerificationError
-from verifiers.examination import Examination
+from verifiers.examination import Examination, Ground
+from verifiers.peer_view import PeerView, Watch
 from verifiers.receipt import OpenedReceipt, open_receipt, parse_receipt
 from verifiers.status_list import open_status_list
-from verifiers.trust_list import TrustList, open_trust_list
+from verifiers.trust_list import TrustList, claimed_root, open_trust_list
 from verifiers.verdict import Step
 
 _EVENT_NUMBER_MAX = 4096
@@ -17,33 +20,65 @@ _SOURCE = "bundle"
 
 
 def adopt(case: Examination, bundle: Bundle) -> None:
-    """Open the bundle's trust list under the pinned root and its status list under a trust list.
+    """Open the bundle's trust list and its status list under roots that the verifier has: nothing here selects one.
 
-    The verifier's own trust list wins unless the bundle's, of the same region, is newer. Nothing here selects a root.
+    A list under the pinned root replaces the verifier's own where it is newer. One under the root of a peer, as the
+    verifier's own list names it, replaces what is known of that peer where it is newer.
     """
     own = case.trust
     root = case.policy.root
     if root is None and own is not None and own.pinned:
         root = own.root_fingerprint
-    try:
-        inner = open_trust_list(bundle.trust_list, root_fingerprint=root, at=case.at, source=_SOURCE)
-    except VerificationError as error:
-        case.refused(Step.TRUST_LIST, error, _SOURCE)
-        inner = None
-    if inner is not None and (own is None or _newer(inner, own)):
-        case.trust = inner
-    if case.trust is None:
+    trust = _peer_list(case, bundle) or _own_list(case, bundle, root)
+    if trust is None:
         return
     try:
-        status = open_status_list(bundle.status_list, case.trust, _SOURCE)
+        status = open_status_list(bundle.status_list, trust, _SOURCE)
     except VerificationError as error:
         case.refused(Step.STATUS, error, _SOURCE)
         return
     case.status = (*case.status, status)
 
 
+def _own_list(case: Examination, bundle: Bundle, root: str | None) -> TrustList | None:
+    own = case.trust
+    try:
+        inner = open_trust_list(bundle.trust_list, root_fingerprint=root, at=case.at, source=_SOURCE)
+    except VerificationError as error:
+        case.refused(Step.TRUST_LIST, error, _SOURCE)
+        return own
+    if own is None or _newer(inner, own):
+        case.trust = inner
+    return case.trust
+
+
+def _peer_list(case: Examination, bundle: Bundle) -> TrustList | None:
+    """The list of the peer that the bundle comes from, the newest there is; `None` where it comes from no peer."""
+    own = case.trust
+    if own is None or not own.document.peers:
+        return None
+    claimed = claimed_root(bundle.trust_list)
+    row = next((row for row in own.document.peers if row.root == claimed), None)
+    if row is None:
+        return None
+    known = next((view for view in case.peers if view.trust.root_fingerprint == row.root), None)
+    kept = None if known is None else known.trust
+    try:
+        inner = open_trust_list(bundle.trust_list, root_fingerprint=row.root, at=case.at, source=_SOURCE)
+    except VerificationError as error:
+        case.refused(Step.PEER, error, _SOURCE)
+        return kept
+    if inner.region != row.region or (kept is not None and not _newer(inner, kept)):
+        return kept
+    # What is new in the bundle nobody has followed; a log that was in doubt stays so.
+    watch = Watch.UNWATCHED if known is None or known.watch is Watch.FOLLOWED else known.watch
+    view = PeerView(inner, watch) if known is None else replace(known, trust=inner, watch=watch, logged=None)
+    case.peers = (view, *(other for other in case.peers if other is not known))
+    return inner
+
+
 def check_contents(
-    case: Examination, trust: TrustList, bundle: Bundle, opened: OpenedReceipt, cache: CheckpointCache
+    case: Examination, ground: Ground, bundle: Bundle, opened: OpenedReceipt, cache: CheckpointCache
 ) -> None:
     """Check that secret, code, the bundle's own receipt and every event belong to the licence of `opened`."""
     number = _event_number(bundle.secret, opened.leaf.ref, 0)
@@ -52,13 +87,13 @@ def check_contents(
         return
     try:
         if bundle.licence is not None and bundle.code is not None:
-            _check_code(trust, bundle.code, opened)
-        _check_own_receipt(trust, bundle, opened, cache)
+            _check_code(ground.trust, bundle.code, opened)
+        _check_own_receipt(ground, bundle, opened, cache)
     except VerificationError as error:
         case.found(Step.RECEIPT, Reason.BUNDLE_MISMATCH, error.detail, source=_SOURCE)
     for text in bundle.events:
         try:
-            number = _check_event(trust, bundle, text, number, cache)
+            number = _check_event(ground, bundle, text, number, cache)
         except VerificationError as error:
             case.found(Step.RECEIPT, Reason.BUNDLE_EVENTS, error.detail or error.reason, source=_SOURCE)
             return
@@ -82,25 +117,25 @@ def _check_code(trust: TrustList, text: str, opened: OpenedReceipt) -> None:
     raise Malformed(Reason.BUNDLE_MISMATCH, "the code is not signed by a key of the trust list")
 
 
-def _check_own_receipt(trust: TrustList, bundle: Bundle, opened: OpenedReceipt, cache: CheckpointCache) -> None:
+def _check_own_receipt(ground: Ground, bundle: Bundle, opened: OpenedReceipt, cache: CheckpointCache) -> None:
     """Where the verifier brought a receipt of its own, the one inside must be of the same entry."""
-    inner = _open(trust, bundle.receipt, cache)
+    inner = _open(ground, bundle.receipt, cache)
     if inner.index != opened.index or inner.opening != opened.opening:
         raise Malformed(Reason.BUNDLE_MISMATCH, "the receipt inside is of another entry")
 
 
-def _check_event(trust: TrustList, bundle: Bundle, text: str, after: int, cache: CheckpointCache) -> int:
+def _check_event(ground: Ground, bundle: Bundle, text: str, after: int, cache: CheckpointCache) -> int:
     """The number of the event in the receipt `text`: a later one of the same licence."""
-    event = _open(trust, text, cache)
+    event = _open(ground, text, cache)
     number = _event_number(bundle.secret, event.leaf.ref, after + 1)
     if number is None or not event.leaf.kind.startswith("licence."):
         raise Malformed(Reason.BUNDLE_EVENTS, "an event of something else, or out of order")
     return number
 
 
-def _open(trust: TrustList, text: str, cache: CheckpointCache) -> OpenedReceipt:
+def _open(ground: Ground, text: str, cache: CheckpointCache) -> OpenedReceipt:
     receipt = parse_receipt(text)
-    return open_receipt(receipt, cache.open(receipt.checkpoint, trust))
+    return open_receipt(receipt, cache.open(receipt.checkpoint, ground.trust, ground.demanded))
 
 
 def _event_number(secret: bytes, ref: bytes, first: int) -> int | None:

@@ -5,9 +5,11 @@ import datetime as dt
 from verifiers.authority import Place
 from verifiers.checkpoint import Grade, SignedCheckpoint
 from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.claim import Claim
 from verifiers.errors import Reason, VerificationError
-from verifiers.examination import Claim, Examination
+from verifiers.examination import Examination, Ground
 from verifiers.legal_dates import format_time
+from verifiers.peer_view import stale_bound_s
 from verifiers.reasons import Note
 from verifiers.receipt import OpenedReceipt, Receipt, open_receipt, parse_receipt
 from verifiers.status_list import INVALID, SUSPENDED, StatusList
@@ -20,23 +22,25 @@ _DOCUMENT_KINDS = frozenset({"licence.issued", "licence.imported", "licence.stat
 
 def check_receipt(
     case: Examination,
-    trust: TrustList,
+    ground: Ground,
     key: TrustedKey,
     claim: Claim,
     receipt: Receipt | str | None,
-    rule: str,
+    required: bool,
     cache: CheckpointCache,
 ) -> tuple[OpenedReceipt, Place] | None:
     """(9) The receipt opens to exactly this document and is proven under checkpoints its log's keys all signed.
 
-    `rule` is whether one is `required` or `optional`. An equal `ref`, an equal time or the licence's own `iat` are
-    never evidence: only the hash of the signed bytes is compared.
+    `required` is whether a licence needs one. An equal `ref`, an equal time or the licence's own `iat` are never
+    evidence: only the hash of the signed bytes is compared. Where we name the witnesses of another region's log
+    ourselves, its checkpoint must be witnessed.
     """
+    trust = ground.trust
     if receipt is None:
         if claim.is_code:
             case.note(Note.CODE_WITHOUT_RECEIPT)
             case.skipped(Step.RECEIPT)
-        elif rule == "optional":
+        elif not required:
             case.note(Note.RECEIPT_WAIVED)
             case.skipped(Step.RECEIPT)
         else:
@@ -44,7 +48,7 @@ def check_receipt(
         return None
     try:
         parsed = parse_receipt(receipt) if isinstance(receipt, str) else receipt
-        checkpoint = cache.open(parsed.checkpoint, trust)
+        checkpoint = cache.open(parsed.checkpoint, trust, ground.demanded)
         opened = open_receipt(parsed, checkpoint)
         _check_epoch(trust, checkpoint, opened.index)
         _check_entry(opened, key, claim)
@@ -56,9 +60,9 @@ def check_receipt(
     if opened.leaf.kind == "licence.imported":
         case.note(Note.IMPORTED)
     since = checkpoint.cosigned_at or opened.leaf.at
-    log = trust.log(checkpoint.origin)
-    watched = log is not None and log.quorum > 0
-    if watched and case.policy.grade == "witnessed" and checkpoint.grade is not Grade.WITNESSED:
+    watched = ground.witnesses(checkpoint.origin)[0] > 0
+    asked = watched and (ground.demanded is not None or case.policy.grade == "witnessed")
+    if asked and checkpoint.grade is not Grade.WITNESSED:
         case.found(Step.RECEIPT, Reason.RECEIPT_GRADE, since=since, source=checkpoint.origin)
     else:
         case.passed(Step.RECEIPT, since, checkpoint.origin)
@@ -68,13 +72,13 @@ def check_receipt(
     return opened, place
 
 
-def check_entry_alone(case: Examination, trust: TrustList, text: str, cache: CheckpointCache) -> None:
+def check_entry_alone(case: Examination, ground: Ground, text: str, cache: CheckpointCache) -> None:
     """(9) for a receipt without its document: an entry of the log, opened but not compared with anything."""
     try:
         parsed = parse_receipt(text)
-        checkpoint = cache.open(parsed.checkpoint, trust)
+        checkpoint = cache.open(parsed.checkpoint, ground.trust, ground.demanded)
         opened = open_receipt(parsed, checkpoint)
-        _check_epoch(trust, checkpoint, opened.index)
+        _check_epoch(ground.trust, checkpoint, opened.index)
     except VerificationError as error:
         case.refused(Step.RECEIPT, error)
         return
@@ -110,10 +114,10 @@ def _check_entry(opened: OpenedReceipt, key: TrustedKey, claim: Claim) -> None:
 
 
 def check_status(
-    case: Examination, trust: TrustList, claim: Claim, uri: str | None, trusted_type: TrustedType | None
+    case: Examination, ground: Ground, claim: Claim, uri: str | None, trusted_type: TrustedType | None
 ) -> None:
     """(11) A list of this region for `uri`, not older than seen, young enough, whose slot says "not withdrawn"."""
-    chosen = _choose(case, trust, uri)
+    chosen = _choose(case, ground, uri)
     if chosen is None:
         return
     case.vouch(chosen.issued_at)
@@ -128,21 +132,41 @@ def check_status(
         case.found(Step.STATUS, reason, f"slot {claim.status_idx} says {value}", since=since, source=source)
         if value != INVALID:
             case.note(Note.STATUS_MAY_REVERT)
-    ttl = chosen.ttl or 0
-    grace = 0 if trusted_type is None else trusted_type.grace_s
-    age = case.age(since) or 0
+    age, allowed = case.age(since) or 0, _allowed(case, ground, chosen, trusted_type)
     expired = chosen.expires_at is not None and case.at > chosen.expires_at
-    if not case.policy.historical and (age > max(ttl, grace) or expired):
-        detail = f"{age} s old, where {max(ttl, grace)} s are allowed"
+    if not case.policy.historical and (age > allowed or expired):
+        detail = f"{age} s old, where {allowed} s are allowed"
         case.found(Step.STATUS, Reason.STATUS_STALE, detail, since=since, source=source)
     elif not value:
         case.passed(Step.STATUS, since, source)
-        case.bound_s = ttl if age <= ttl else grace
+        case.bound_s = _bound(ground, age, min(chosen.ttl or 0, allowed), allowed)
 
 
-def _choose(case: Examination, trust: TrustList, uri: str | None) -> StatusList | None:
+def _allowed(case: Examination, ground: Ground, chosen: StatusList, trusted_type: TrustedType | None) -> int:
+    """How many seconds old the list may be: its `ttl`, or the grace of the type where that is longer.
+
+    Another region is not given longer than our own type's grace, or our own lists' ttl, however it signs its lists.
+    """
+    theirs = max(chosen.ttl or 0, 0 if trusted_type is None else trusted_type.grace_s)
+    if ground.row is None or case.counts_as is None:
+        return theirs
+    intervals = None if case.trust is None else case.trust.document.intervals
+    return min(theirs, max(case.counts_as.grace_s, 0 if intervals is None else intervals.status_ttl_s))
+
+
+def _bound(ground: Ground, age: int, ttl: int, allowed: int) -> int:
+    """Seconds a withdrawal may be in force unseen; for another region, its publishing and our asking count too (30)."""
+    if ground.view is None:
+        return ttl if age <= ttl else allowed
+    intervals = ground.trust.document.intervals
+    publish_ms = 0 if intervals is None else intervals.publish_ms
+    kept_fresh = stale_bound_s(publish_ms, ground.view.poll_ms, ttl)
+    return kept_fresh if age <= kept_fresh else stale_bound_s(publish_ms, 0, allowed)
+
+
+def _choose(case: Examination, ground: Ground, uri: str | None) -> StatusList | None:
     """The newest list for `uri` that is no older than what was seen; in the past, the newest of then."""
-    root = trust.root_fingerprint
+    trust, root = ground.trust, ground.trust.root_fingerprint
     lists = [one for one in case.status if one.uri == uri and one.root == root and one.as_of is not None]
     if not lists:
         detail = "no list with the number in the code" if uri is None else uri
@@ -154,14 +178,15 @@ def _choose(case: Examination, trust: TrustList, uri: str | None) -> StatusList 
             case.found(Step.STATUS, Reason.STATUS_TIME, source=uri)
             return None
     newest = max(lists, key=lambda one: (_order(trust, one), one.issued_at))
-    seen = case.seen.lists.get(newest.uri)
+    name = ground.list_name(newest.uri)
+    seen = case.seen.lists.get(name)
     if case.policy.historical:
         return newest
     if seen is not None and _order(trust, newest) < (trust.epoch(seen.origin), seen.size):
         case.found(Step.STATUS, Reason.STATUS_ROLLBACK, f"{seen.size} entries were seen", source=newest.source)
         return None
     if newest.as_of is not None:
-        case.seen = case.seen.with_list(newest.uri, newest.as_of.origin, newest.as_of.size)
+        case.seen = case.seen.with_list(name, newest.as_of.origin, newest.as_of.size)
     return newest
 
 

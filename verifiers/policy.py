@@ -52,19 +52,27 @@ class SeenList:
 class Seen:
     """What a verifier has seen so far, so that nobody can show it something older: an input and an output of `verify`.
 
-    `trust` holds the highest trust list number of each region, `lists` the newest state of each status list by URI,
-    `newest` the newest time vouched for by a region.
+    `trust` holds the highest trust list number of each region, by `REGION/ROOT` (the fingerprint, for two regions may
+    claim one code; earlier versions wrote `REGION` alone, which counts for any root). `lists` holds the newest state of
+    each status list, by URI for the region's own and by `ROOT URI` for another's, which could name any URI. `newest` is
+    the newest time vouched for by the region itself.
     """
 
     trust: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     lists: Mapping[str, SeenList] = field(default_factory=lambda: MappingProxyType({}))
     newest: dt.datetime | None = None
 
-    def with_trust(self, region: str, seq: int) -> "Seen":
-        """This, and trust list `seq` of `region`."""
-        if self.trust.get(region, 0) >= seq:
+    def highest(self, region: str, root: str) -> int:
+        """The highest number seen of a trust list of `region` under the root with this fingerprint; 0 for none."""
+        return max(self.trust.get(region, 0), self.trust.get(f"{region}/{root}", 0))
+
+    def with_trust(self, region: str, root: str, seq: int) -> "Seen":
+        """This, and trust list `seq` of `region` under the root with this fingerprint."""
+        name, highest = f"{region}/{root}", max(seq, self.highest(region, root))
+        if self.trust.get(name) == highest:
             return self
-        return Seen({**self.trust, region: seq}, self.lists, self.newest)
+        kept = {known: number for known, number in self.trust.items() if known != region}
+        return Seen({**kept, name: highest}, self.lists, self.newest)
 
     def with_list(self, uri: str, origin: str, size: int) -> "Seen":
         """This, with the list `uri` now seen at `size` entries of `origin`."""
@@ -85,7 +93,7 @@ class Seen:
                 for uri in sorted(self.lists)
             ],
             "newest": None if self.newest is None else format_time(self.newest),
-            "trust": [{"region": region, "seq": self.trust[region]} for region in sorted(self.trust)],
+            "trust": [_region_row(name, self.trust[name]) for name in sorted(self.trust)],
             "v": 1,
         }
 
@@ -99,7 +107,17 @@ class Seen:
             lambda row: (row.text("uri"), SeenList(row.text("origin"), row.integer("size"))),
             _SEEN_LISTS_MAX,
         )
-        trust = members.objects("trust", lambda row: (row.text("region"), row.integer("seq")), _SEEN_LISTS_MAX)
+        trust = members.objects("trust", lambda row: (_region_name(row), row.integer("seq")), _SEEN_LISTS_MAX)
         seen = cls(dict(trust), dict(lists), members.nullable("newest", members.time))
         members.done()
         return seen
+
+
+def _region_row(name: str, seq: int) -> dict[str, Any]:
+    region, _, root = name.partition("/")
+    return {"region": region, "root": root, "seq": seq} if root else {"region": region, "seq": seq}
+
+
+def _region_name(row: Members) -> str:
+    region = row.text("region")
+    return f"{region}/{row.text('root')}" if row.has("root") else region

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from verifiers.reasons import title
-from verifiers.verdict import Mark, Step, Verdict
+from verifiers.verdict import Mark, Recognition, Step, Verdict
 
 _OUTCOMES: Final = MappingProxyType(
     {"valid": ("有效", "VALID"), "invalid": ("无效", "INVALID"), "undetermined": ("无法判定", "UNDETERMINED")}
@@ -15,6 +15,7 @@ _STEPS: Final = MappingProxyType(
         Step.SHAPE: ("格式", "form"),
         Step.ROOT: ("地区根证书", "region root"),
         Step.TRUST_LIST: ("信任列表", "trust list"),
+        Step.PEER: ("签发地区", "issuing region"),
         Step.KEY: ("签发密钥", "signing key"),
         Step.ISSUER: ("签发机构与权限", "issuer and scope"),
         Step.SIGNATURE: ("签名", "signature"),
@@ -23,6 +24,7 @@ _STEPS: Final = MappingProxyType(
         Step.RECEIPT: ("日志回执", "log receipt"),
         Step.POSITION: ("日志位置", "place in the log"),
         Step.STATUS: ("状态列表", "status list"),
+        Step.RECOGNITION: ("互认", "recognition"),
         Step.CLOCK: ("时钟", "clock"),
         Step.LEDGER: ("账本", "ledger"),
     }
@@ -54,6 +56,8 @@ def describe(verdict: Verdict, language: str = "zh") -> str:
     lines += [f"  * {title(note, language)} [{note}]" for note in verdict.notes]
     if verdict.licence is not None:
         lines += _content(verdict.licence, column)
+    if verdict.recognition is not None:
+        lines.append(_recognition(verdict.recognition, column))
     for check in verdict.checks:
         age = "" if check.age_s is None else f", {_age(check.age_s, column)}"
         source = "" if check.source is None else f" — {check.source}{age}"
@@ -77,6 +81,14 @@ def _content(licence: dict[str, Any], column: int) -> list[str]:
     fields = licence.get("fields", {})
     lines += [f"    {name}: {fields[name]}" for name in sorted(fields)]
     return lines
+
+
+def _recognition(found: Recognition, column: int) -> str:
+    """As what it counts here, and by which equivalence and rule, with their versions."""
+    by = [f"{found.equivalence[0]} v{found.equivalence[1]}"]
+    by += [] if found.rule is None else [f"{found.rule[0]} v{found.rule[1]}"]
+    kind = f"{found.type[0]}@{found.type[1]}"
+    return f"    {'本地区视为' if column == 0 else 'counts here as'} {kind} [{', '.join(by)}]"
 
 
 def _age(seconds: int, column: int) -> str:

@@ -10,10 +10,8 @@ passed in as values. See docs/formats/verdict.md for outcomes, reasons and bound
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 
 from verifiers.authority import (
-    Place,
     Standing,
     check_position,
     check_signature,
@@ -26,42 +24,49 @@ from verifiers.authority import (
 from verifiers.bundle import Bundle, parse_bundle
 from verifiers.bundle_contents import adopt, check_contents
 from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.claim import Claim, claim_of_code, claim_of_licence
 from verifiers.code import UnverifiedCode, parse_code_text
-from verifiers.commitment import code_digest, jws_digest
 from verifiers.dynamic_code import parse_dynamic_code
 from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.evidence import check_entry_alone, check_receipt, check_status
-from verifiers.examination import Claim, Examination
+from verifiers.examination import Examination, Ground
 from verifiers.identifier import Identifier
+from verifiers.jurisdiction import grounds_of_code, grounds_of_licence, grounds_of_log, judge_by
 from verifiers.key_binding import check_key_binding
 from verifiers.legal_dates import day_of
 from verifiers.licence import UnverifiedLicence, parse
+from verifiers.peer_view import PeerView
 from verifiers.policy import Policy, Seen
 from verifiers.reasons import Note
 from verifiers.receipt import HEADER as RECEIPT_HEADER
-from verifiers.receipt import OpenedReceipt, Receipt
+from verifiers.receipt import OpenedReceipt, Receipt, parse_receipt
+from verifiers.recognition import check_recognition
 from verifiers.status_list import StatusList
-from verifiers.trust_document import TrustedKey
+from verifiers.trust_document import TrustedKey, TrustedType
 from verifiers.trust_list import TrustList
 from verifiers.verdict import NotVerified, Outcome, Step, Verified
 
+Judged = tuple[Ground, OpenedReceipt] | None
 # The steps. All that can run do run, and of what they find the worst wins (protocol 24):
 #
 #  (1) shape        it is a licence, a code or a bundle in its one form and within its limits
 #  (2) root         the trust list chains to the root this verifier pinned
 #  (3) trust_list   there is one, not older than seen, not past its `exp`
-#  (4) key          the signing key is in the list, for this purpose; its certificate chains to the same root
-#  (5) issuer       `iss` is the certificate's URI and the department's; type and area are granted to it
-#  (6) signature    over exactly the presented bytes, under the key of (4)
-#  (7) disclosures  each belongs to a digest that was signed
-#  (8) validity     `at` lies on or between the legal dates
-#  (9) receipt      the log committed to exactly this document, under checkpoints that all its keys signed
-# (10) position     that entry lies within the term of key and grant, and before any compromise of the key
-# (11) status       a fresh enough list of this region says that it is not withdrawn
-# (12) clock        our own clock is not behind what the region vouches for
+#  (4) peer         of a document of another region: ours recognises that region, and its list and log are in order
+#  (5) key          the signing key is in its region's list, for this purpose, certified by that region's root
+#  (6) issuer       `iss` is the certificate's URI and the department's; type and area are granted to it
+#  (7) signature    over exactly the presented bytes, under the key of (5)
+#  (8) disclosures  each belongs to a digest that was signed
+#  (9) validity     `at` lies on or between the legal dates
+# (10) receipt      the log committed to exactly this document, under checkpoints that all its keys signed
+# (11) position     that entry lies within the term of key and grant, and before any compromise of the key
+# (12) status       a fresh enough list of its region says that it is not withdrawn
+# (13) recognition  of a document of another region: its type counts as one of ours now, and our rule is met
+# (14) clock        our own clock is not behind what the region vouches for
 #
-# (4) precedes (6) because the suite and the key are never taken from what is being checked; (9) precedes (10) because
-# a time that the signer wrote is no evidence. What a caller must still do is in docs/formats/verdict.md.
+# (5) precedes (7) because the suite and the key are never taken from what is being checked; (10) precedes (11) because
+# a time that the signer wrote is no evidence. (5) to (12) are judged by the list of the region that the key belongs to,
+# (4) and (13) by ours. What a caller must still do is in docs/formats/verdict.md.
 
 
 def verify(
@@ -74,16 +79,19 @@ def verify(
     policy: Policy | None = None,
     seen: Seen | None = None,
     cache: CheckpointCache | None = None,
+    peers: Sequence[PeerView] = (),
 ) -> Verified:
     """Judge what was `presented`: a compact SD-JWT VC, the text of a code, or a bundle's JSON.
 
     `trust` and `status` come from `open_trust_list` and `open_status_list`; `receipt` is still unverified; `at` is an
-    aware time. Returns a `Verified` only where the outcome is valid; raises `NotVerified` with the verdict otherwise.
-    Raises `ValueError` for a naive `at`. Nothing else is raised for what is presented.
+    aware time. `peers` are the trust lists of other regions, which count as far as `trust` names them, with their own
+    status lists among `status`; they change no verdict on a document of this region. Returns a `Verified` only where
+    the outcome is valid; raises `NotVerified` with the verdict otherwise. Raises `ValueError` for a naive `at`. Nothing
+    else is raised for what is presented.
     """
     if at.tzinfo is None:
         raise ValueError("`at` must say its zone")
-    case = Examination(at, policy or Policy(), seen or Seen(), trust, tuple(status))
+    case = Examination(at, policy or Policy(), seen or Seen(), trust, tuple(status), tuple(peers))
     cache = CheckpointCache(0) if cache is None else cache
     text = presented.decode("utf-8", "replace") if isinstance(presented, bytes) else presented
     whole, text = text, text.strip()
@@ -104,30 +112,33 @@ def verify(
     return Verified(verdict, case.seen)
 
 
-def _licence(
-    case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache
-) -> OpenedReceipt | None:
-    """Steps (1) to (11) for a licence; gives the opened receipt."""
+def _licence(case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache) -> Judged:
+    """Steps (1) to (13) for a licence; gives what it was judged by and the opened receipt."""
     licence, whole = _parsed(case, text)
     if licence is None:
         return None
-    claim = _claim_of_licence(licence)
+    claim = claim_of_licence(licence)
     _validity(case, claim)
-    trust = _trust(case)
-    if trust is None:
+    own = _trust(case)
+    if own is None:
         return None
-    key = key_of_licence(case, trust, licence)
-    standing = None if key is None else scope_of_licence(case, trust, key, licence)
-    if key is not None and check_signature(case, key, claim):
-        case.claimed = claim.issued_at
-        _binding(case, text, licence)
-        if whole:
-            _show(case, claim, standing)
-    return _evidence(case, trust, key, standing, claim, licence.status_uri, receipt, cache)
+
+    def judge(case: Examination, ground: Ground) -> Judged:
+        key = key_of_licence(case, ground.trust, licence)
+        standing = None if key is None else scope_of_licence(case, ground.trust, key, licence)
+        if key is not None and check_signature(case, key, claim):
+            case.claimed = claim.issued_at
+            _binding(case, text, licence)
+            if whole:
+                _show(case, claim, standing)
+        _recognise(case, own, ground, standing)
+        return _evidence(case, ground, key, standing, claim, licence.status_uri, receipt, cache)
+
+    return judge_by(case, own, grounds_of_licence(case, own, licence), judge)
 
 
 def _parsed(case: Examination, text: str) -> tuple[UnverifiedLicence | None, bool]:
-    """(1) and (7). Where a disclosure is at fault the rest is still judged, but nothing of it is shown."""
+    """(1) and (8). Where a disclosure is at fault the rest is still judged, but nothing of it is shown."""
     whole = True
     try:
         licence = parse(text)
@@ -148,59 +159,77 @@ def _parsed(case: Examination, text: str) -> tuple[UnverifiedLicence | None, boo
     return licence, whole
 
 
-def _code(
-    case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache
-) -> OpenedReceipt | None:
-    """Steps (1) to (11) for a static code; gives the opened receipt, if there was one."""
+def _code(case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache) -> Judged:
+    """Steps (1) to (13) for a static code; gives what it was judged by and the opened receipt, if there was one."""
     try:
         code = parse_code_text(text)
     except Malformed as error:
         case.refused(Step.SHAPE, error)
         return None
     case.passed(Step.SHAPE)
-    claim = _claim_of_code(code)
+    claim = claim_of_code(code)
     _validity(case, claim)
-    trust = _trust(case)
-    if trust is None:
+    own = _trust(case)
+    if own is None:
         return None
-    key = key_of_code(case, trust, code)
-    standing = None if key is None else scope_of_code(case, trust, key, code)
-    if standing is not None:
-        issuer, kind, payload = standing.department.id, standing.type.code, code.payload
-        identifier = Identifier(kind, issuer, payload.serial, payload.version).text
-        _show(case, claim, standing)
-        if case.content is not None:
-            case.content["identifier"] = identifier
-        if payload.name_cut:
-            case.note(Note.NAME_CUT)
-    uri = trust.status_uri(code.payload.list_number)
-    return _evidence(case, trust, key, standing, claim, uri, receipt, cache)
+
+    def judge(case: Examination, ground: Ground) -> Judged:
+        key = key_of_code(case, ground.trust, code)
+        standing = None if key is None else scope_of_code(case, ground.trust, key, code)
+        if standing is not None:
+            _show_code(case, code, claim, standing)
+        _recognise(case, own, ground, standing)
+        uri = ground.trust.status_uri(code.payload.list_number)
+        return _evidence(case, ground, key, standing, claim, uri, receipt, cache)
+
+    return judge_by(case, own, grounds_of_code(case, own, code, text), judge)
+
+
+def _recognise(case: Examination, own: TrustList, ground: Ground, standing: Standing | None) -> None:
+    """(13) What a document of another region counts as here; runs early because status is judged by our type too."""
+    if ground.row is None:
+        return
+    if standing is None:
+        case.skipped(Step.RECOGNITION)
+        return
+    case.recognition = check_recognition(case, own, ground.row, standing.type, case.content)
+    if case.recognition is not None:
+        code, major = case.recognition.type
+        ours = (row for row in own.document.types if (row.code, row.major) == (code, major))
+        case.counts_as = next(ours, None)
 
 
 def _evidence(
     case: Examination,
-    trust: TrustList,
+    ground: Ground,
     key: TrustedKey | None,
     standing: Standing | None,
     claim: Claim,
     status_uri: str | None,
     receipt: Receipt | str | None,
     cache: CheckpointCache,
-) -> OpenedReceipt | None:
-    """Steps (9), (10) and (11), the same for licence and code."""
-    found: tuple[OpenedReceipt, Place] | None = None
+) -> Judged:
+    """Steps (10), (11) and (12), the same for licence and code."""
+    opened: OpenedReceipt | None = None
+    kind = None if standing is None else standing.type
     if key is None:
         case.skipped(Step.RECEIPT)
         case.skipped(Step.POSITION)
     else:
-        rule = "required" if standing is None else standing.type.receipt
-        found = check_receipt(case, trust, key, claim, receipt, rule, cache)
-        place = None if found is None else found[1]
-        check_position(case, trust, key, standing, place)
+        found = check_receipt(case, ground, key, claim, receipt, _receipt_required(case, ground, kind), cache)
+        opened, place = (None, None) if found is None else found
+        check_position(case, ground.trust, key, standing, place)
         if place is not None:
-            watch_notes(case, trust, place)
-    check_status(case, trust, claim, status_uri, None if standing is None else standing.type)
-    return None if found is None else found[0]
+            watch_notes(case, ground, place)
+    check_status(case, ground, claim, status_uri, kind)
+    return None if opened is None else (ground, opened)
+
+
+def _receipt_required(case: Examination, ground: Ground, kind: TrustedType | None) -> bool:
+    """Whether the type asks for a receipt; of another region's licence, also where ours does or we name witnesses."""
+    kinds = [each for each in (kind, case.counts_as) if each is not None]
+    demanded = ground.demanded is not None and ground.demanded.quorum > 0
+    return not kinds or demanded or any(each.receipt == "required" for each in kinds)
 
 
 def _bundle(case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache) -> None:
@@ -211,14 +240,14 @@ def _bundle(case: Examination, text: str, receipt: Receipt | str | None, cache: 
         case.refused(Step.SHAPE, error)
         return
     adopt(case, bundle)
-    opened = _bundled_document(case, bundle, receipt, cache)
-    if opened is not None and case.trust is not None:
-        check_contents(case, case.trust, bundle, opened, cache)
+    judged = _bundled_document(case, bundle, receipt, cache)
+    if judged is not None:
+        check_contents(case, judged[0], bundle, judged[1], cache)
 
 
 def _bundled_document(
     case: Examination, bundle: Bundle, receipt: Receipt | str | None, cache: CheckpointCache
-) -> OpenedReceipt | None:
+) -> Judged:
     evidence = bundle.receipt if receipt is None else receipt
     if bundle.licence is not None:
         return _licence(case, bundle.licence, evidence, cache)
@@ -227,9 +256,20 @@ def _bundled_document(
 
 def _receipt_alone(case: Examination, text: str, cache: CheckpointCache) -> None:
     """A receipt without its document: shows that an entry is in the log, and nothing about a licence."""
-    trust = _trust(case)
-    if trust is not None:
-        check_entry_alone(case, trust, text, cache)
+    own = _trust(case)
+    if own is None:
+        return
+    try:
+        origin = parse_receipt(text).checkpoint.partition("\n")[0]
+    except Malformed as error:
+        case.refused(Step.RECEIPT, error)
+        return
+
+    def judge(case: Examination, ground: Ground) -> Judged:
+        check_entry_alone(case, ground, text, cache)
+        return None
+
+    judge_by(case, own, grounds_of_log(case, own, origin), judge)
 
 
 def _no_document(case: Examination, text: str) -> None:
@@ -262,7 +302,7 @@ def _trust(case: Examination) -> TrustList | None:
     else:
         case.passed(Step.ROOT, source="pinned")
     since = document.issued_at
-    highest = case.seen.trust.get(trust.region, 0)
+    highest = case.seen.highest(trust.region, trust.root_fingerprint)
     if document.seq < highest:
         detail = f"list {document.seq} after list {highest} had been seen"
         case.found(Step.TRUST_LIST, Reason.TRUST_ROLLBACK, detail, since=since, source=trust.source)
@@ -271,13 +311,13 @@ def _trust(case: Examination) -> TrustList | None:
     else:
         case.passed(Step.TRUST_LIST, since, trust.source)
     if trust.pinned:
-        case.seen = case.seen.with_trust(trust.region, document.seq)
+        case.seen = case.seen.with_trust(trust.region, trust.root_fingerprint, document.seq)
         case.vouch(since)
     return trust
 
 
 def _validity(case: Examination, claim: Claim) -> None:
-    """(8) Calendar dates in China; the last day counts."""
+    """(9) Calendar dates in China; the last day counts."""
     today = day_of(case.at)
     if today < claim.valid_from:
         case.found(Step.VALIDITY, Reason.NOT_YET_VALID, f"valid from {claim.valid_from}")
@@ -299,11 +339,11 @@ def _binding(case: Examination, text: str, licence: UnverifiedLicence) -> None:
 
 
 def _clock(case: Examination) -> None:
-    """(12) Our clock against the newest time in any input: behind by more than the tolerance, ages mean nothing."""
+    """(14) Our clock against the newest time in any input: behind by more than the tolerance, ages mean nothing."""
     if case.policy.historical:
         case.skipped(Step.CLOCK)
         return
-    times = [time for time in (case.vouched, case.claimed, case.seen.newest) if time is not None]
+    times = [time for time in (case.vouched, case.told, case.claimed, case.seen.newest) if time is not None]
     tolerance = dt.timedelta(seconds=case.policy.clock_tolerance_s)
     if times and max(times) - case.at > tolerance:
         case.found(Step.CLOCK, Reason.CLOCK_BEHIND, f"inputs are of {max(times).isoformat()}", source="clock")
@@ -326,49 +366,12 @@ def _show(case: Examination, claim: Claim, standing: Standing | None) -> None:
         case.note(Note.IMPORTED)
 
 
-_SHOWN = (
-    "identifier", "version", "region", "issued_on", "valid_from", "valid_until",
-    "number", "object", "holders", "fields", "imported",
-)  # fmt: skip
-
-
-def _claim_of_licence(licence: UnverifiedLicence) -> Claim:
-    claims = licence.claims
-    content: dict[str, Any] = {name: claims[name] for name in _SHOWN if name in claims}
-    return Claim(
-        is_code=False,
-        signed=licence.signing_input,
-        signature=licence.sd_jwt.jws.signature,
-        digest=jws_digest(licence.signing_input),
-        valid_from=licence.valid_from,
-        valid_until=licence.valid_until,
-        status_idx=licence.status_idx,
-        issued_at=licence.issued_at,
-        imported=licence.imported is not None,
-        content=content,
-    )
-
-
-def _claim_of_code(code: UnverifiedCode) -> Claim:
+def _show_code(case: Examination, code: UnverifiedCode, claim: Claim, standing: Standing) -> None:
+    """The same of a code, with the identifier that its numbers stand for."""
     payload = code.payload
-    content = {
-        "name": payload.name,
-        "name_cut": payload.name_cut,
-        "serial": payload.serial,
-        "several_holders": payload.several_holders,
-        "valid_from": payload.valid_from.isoformat(),
-        "valid_until": None if payload.valid_until is None else payload.valid_until.isoformat(),
-        "version": payload.version,
-    }
-    return Claim(
-        is_code=True,
-        signed=code.sig_structure,
-        signature=code.signature,
-        digest=code_digest(code.sig_structure),
-        valid_from=payload.valid_from,
-        valid_until=payload.valid_until,
-        status_idx=payload.status_idx,
-        issued_at=None,
-        imported=False,
-        content=content,
-    )
+    identifier = Identifier(standing.type.code, standing.department.id, payload.serial, payload.version).text
+    _show(case, claim, standing)
+    if case.content is not None:
+        case.content["identifier"] = identifier
+    if payload.name_cut:
+        case.note(Note.NAME_CUT)

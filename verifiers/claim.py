@@ -1,0 +1,77 @@
+"""What a licence and a static code claim, in the one form in which `verify` judges both. Not part of the public face."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+from verifiers.code import UnverifiedCode
+from verifiers.commitment import code_digest, jws_digest
+from verifiers.licence import UnverifiedLicence
+
+_SHOWN = (
+    "identifier", "version", "region", "issued_on", "valid_from", "valid_until",
+    "number", "object", "holders", "fields", "imported",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a licence and a static code have in common once parsed; still unverified.
+
+    `digest` is the SHA-256 of `signed` as the log commits to it, `content` what is shown of it if its signature holds.
+    """
+
+    is_code: bool
+    signed: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    digest: bytes
+    valid_from: dt.date
+    valid_until: dt.date | None
+    status_idx: int
+    issued_at: dt.datetime | None
+    imported: bool
+    content: dict[str, Any]
+
+
+def claim_of_licence(licence: UnverifiedLicence) -> Claim:
+    """What a parsed licence claims."""
+    claims = licence.claims
+    content: dict[str, Any] = {name: claims[name] for name in _SHOWN if name in claims}
+    return Claim(
+        is_code=False,
+        signed=licence.signing_input,
+        signature=licence.sd_jwt.jws.signature,
+        digest=jws_digest(licence.signing_input),
+        valid_from=licence.valid_from,
+        valid_until=licence.valid_until,
+        status_idx=licence.status_idx,
+        issued_at=licence.issued_at,
+        imported=licence.imported is not None,
+        content=content,
+    )
+
+
+def claim_of_code(code: UnverifiedCode) -> Claim:
+    """What a parsed static code claims."""
+    payload = code.payload
+    content = {
+        "name": payload.name,
+        "name_cut": payload.name_cut,
+        "serial": payload.serial,
+        "several_holders": payload.several_holders,
+        "valid_from": payload.valid_from.isoformat(),
+        "valid_until": None if payload.valid_until is None else payload.valid_until.isoformat(),
+        "version": payload.version,
+    }
+    return Claim(
+        is_code=True,
+        signed=code.sig_structure,
+        signature=code.signature,
+        digest=code_digest(code.sig_structure),
+        valid_from=payload.valid_from,
+        valid_until=payload.valid_until,
+        status_idx=payload.status_idx,
+        issued_at=None,
+        imported=False,
+        content=content,
+    )
