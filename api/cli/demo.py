@@ -11,8 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,6 +26,7 @@ from api.cli import demo_people as people
 from api.cli.answers import say
 from api.cli.demo_artefacts import Artefacts
 from api.cli.demo_service import DemoService, running
+from api.cli.demo_stage import Stage, Unexpected
 from api.cli.example_region import MARKET
 from api.cli.http_client import Refused, good
 from api.cli.key_refusals import EXIT_REFUSED
@@ -38,39 +38,15 @@ FLAGGER, SECOND, WINDOW = "示例监管员一", "示例监管员二", "示例窗
 ISSUER_OFFICER = "示例经办员"
 
 
-class Unexpected(Exception):
-    """The demo showed something else than it promised."""
-
-
 @dataclass
-class Story:
-    """What the demo knows as it goes along: ids by short name, and how long each step took."""
+class Story(Stage):
+    """What the demo knows as it goes along: ids by short name."""
 
     service: DemoService
     files: Artefacts
     today: date
     licences: dict[str, dict[str, Any]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    checks: int = 0
-
-    @contextmanager
-    def step(self, zh: str, en: str) -> Iterator[None]:
-        """Announce a step and time it."""
-        typer.secho(f"\n{len(self.seconds) + 1}. {zh}", bold=True, nl=False)
-        typer.echo(f"  {en}")
-        began = time.monotonic()
-        yield
-        self.seconds[en] = round(time.monotonic() - began, 3)
-
-    def shows(self, what: str, found: object, expected: object) -> None:
-        """Print a finding, and end the demo with an error where it is not what was promised."""
-        right = found == expected
-        self.checks += 1
-        typer.echo(f"   {'✓' if right else '✗'} {what}: {found}")
-        if not right:
-            message = f"{what}: expected {expected!r}, found {found!r}"
-            raise Unexpected(message)
 
     def named(self, licence: str) -> str:
         """Return the short name of a licence."""

@@ -112,10 +112,10 @@ class ServiceProcess:
         raise RuntimeError(message)
 
 
-def prepared(folder: Path, **changes: object) -> Settings:
+def prepared(folder: Path, *, grace_s: int | None = None, **changes: object) -> Settings:
     """Make a fresh region with example data and an identity platform's stand-in below `folder`; not served yet.
 
-    `changes` replace settings, such as those of another `ExampleRegion`.
+    `changes` replace settings, such as those of another `ExampleRegion`; `grace_s` as in `example_region.seed`.
     """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def prepared(folder: Path, **changes: object) -> Settings:
         "identity_jwks": jwks,
     }
     settings = example_settings(folder, **(defaults | changes))
-    asyncio.run(_make(settings, folder))
+    asyncio.run(_make(settings, folder, grace_s))
     return settings
 
 
@@ -147,11 +147,11 @@ def running(folder: Path) -> Iterator[DemoService]:
         process.stop()
 
 
-async def _make(settings: Settings, folder: Path) -> None:
+async def _make(settings: Settings, folder: Path, grace_s: int | None) -> None:
     await create_region(settings)
     region = await open_region(settings)
     try:
-        await example_region.seed(region, folder)
+        await example_region.seed(region, folder, grace_s=grace_s)
     finally:
         await region.close()
 

@@ -135,15 +135,18 @@ def client_bodies(departments: tuple[ExampleDepartment, ...]) -> list[dict[str, 
     return found
 
 
-async def seed(region: Region, folder: Path) -> None:
-    """Bring all example data into `region` and write `clients.json` and the clients' private keys below `folder`."""
+async def seed(region: Region, folder: Path, *, grace_s: int | None = None) -> None:
+    """Bring all example data into `region` and write `clients.json` and the clients' private keys below `folder`.
+
+    `grace_s` replaces the age that status lists may have in the definitions of types.
+    """
     catalogue, chosen = region.catalogue, departments_of(region.config.region)
     for department in chosen:
         if department.id not in catalogue.departments:
             body = {"id": department.id, "names": {"zh": department.zh, "en": department.en}}
             await departments.register(region, OPERATOR, body)
         for name in department.issues:
-            await _seed_type(region, department, name)
+            await _seed_type(region, department, name, {} if grace_s is None else {"grace_s": grace_s})
     for department in chosen:
         for name in department.matters:
             body = definition(name, "matters") | {"department": department.id}
@@ -152,8 +155,8 @@ async def seed(region: Region, folder: Path) -> None:
     await seed_clients(region, folder)
 
 
-async def _seed_type(region: Region, department: ExampleDepartment, name: str) -> None:
-    body = definition(name)
+async def _seed_type(region: Region, department: ExampleDepartment, name: str, changes: dict[str, Any]) -> None:
+    body = definition(name) | changes
     code, major = body["code"], body["major"]
     if (code, major) not in region.catalogue.types:
         await types.register(region, OPERATOR, body)
