@@ -1,4 +1,8 @@
-"""Places in the log that outsiders can check: `{"origin", "size", "root"}` of a checkpoint this log has signed."""
+"""Places in the log that outsiders can check: `{"origin", "size", "root"}` of a checkpoint this log has signed.
+
+Where a policy names witnesses these are checkpoints that a quorum cosigned (protocol 16), as far as there are any;
+else the log's own word stands in for theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import select
 
+from ledger import witness_states, witnessed
 from ledger.database import Reading
 from ledger.tables.publishing import checkpoints
+from ledger.witness_policies import policy_in
 from verifiers.encoding import b64u_encode
 
 
@@ -19,27 +25,48 @@ def start(origin: str) -> dict[str, Any]:
 
 
 def latest(tx: Reading, origin: str) -> dict[str, Any]:
-    """Return the position of the newest signed checkpoint, `start` before the first."""
-    return _position(tx, origin, None)
+    """Return the newest witnessed position, else that of the newest signed checkpoint, `start` before the first."""
+    found = witnessed.newest(tx) if policy_in(tx).quorum else None
+    return _signed(tx, origin, None) if found is None else _position(origin, found)
 
 
 def at_or_before(tx: Reading, origin: str, at: datetime) -> dict[str, Any]:
-    """Return the largest position signed at or before a time an operator names (protocol 16)."""
-    return _position(tx, origin, at)
+    """Return the largest position cosigned at or before a time an operator names (protocol 16).
+
+    From before the first quorum only the log's own signatures are left to go by.
+    """
+    found = witnessed.at_or_before(tx, at) if policy_in(tx).quorum else None
+    return _signed(tx, origin, at) if found is None else _position(origin, found)
 
 
 def covering(tx: Reading, origin: str, idx: int) -> dict[str, Any] | None:
-    """Return the smallest signed position that contains entry `idx`, or `None` while it is not published."""
-    query = select(checkpoints.c.size, checkpoints.c.root).where(checkpoints.c.size > idx)
+    """Return the smallest position that contains entry `idx`, or `None` while there is none.
+
+    A position that a trust list has named already is found again, whatever the policy says since. Where a quorum is
+    asked for and its witnesses answer, the first witnessed position is waited for; where they are silent the log's own
+    checkpoint stands in, because a key must end without them too.
+    """
+    query = select(checkpoints.c.size, checkpoints.c.root, checkpoints.c.pinned).where(checkpoints.c.size > idx)
     row = tx.execute(query.order_by(checkpoints.c.size).limit(1)).one_or_none()
-    return None if row is None else {"origin": origin, "size": row.size, "root": b64u_encode(bytes(row.root))}
+    if row is None:
+        return None
+    own = _position(origin, row)
+    policy = policy_in(tx)
+    if row.pinned or not policy.quorum:
+        return own
+    found = witnessed.smallest_over(tx, idx)
+    if found is not None:
+        return _position(origin, found)
+    return None if witness_states.alive(tx, policy) else own
 
 
-def _position(tx: Reading, origin: str, at: datetime | None) -> dict[str, Any]:
+def _signed(tx: Reading, origin: str, at: datetime | None) -> dict[str, Any]:
     query = select(checkpoints.c.size, checkpoints.c.root).order_by(checkpoints.c.size.desc()).limit(1)
     if at is not None:
         query = query.where(checkpoints.c.signed_at <= at)
     row = tx.execute(query).one_or_none()
-    if row is None:
-        return start(origin)
+    return start(origin) if row is None else _position(origin, row)
+
+
+def _position(origin: str, row: Any) -> dict[str, Any]:
     return {"origin": origin, "size": row.size, "root": b64u_encode(bytes(row.root))}

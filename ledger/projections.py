@@ -20,9 +20,11 @@ from ledger import (
     submissions,
     trust_publishing,
     types,
+    witness_policies,
 )
 
 __all__ = [
     "access", "case_projection", "credit_checks", "departments", "erasing", "grants", "keys_registry", "licence_events",
     "matters", "peers", "seals", "subject_index", "submissions", "trust_publishing", "types",
+    "witness_policies",
 ]  # fmt: skip

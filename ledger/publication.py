@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Row, delete, func, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Row, delete, exists, func, insert, select, type_coerce, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ledger.database import Reading, Writing, now
 from ledger.tables.publishing import checkpoints, publication
+from ledger.tables.witnessing import witnessed_checkpoints
 
 KEPT_S: Final = 600
 """Every checkpoint is kept this long; of older ones the last of each minute, and those a trust list names."""
@@ -107,7 +108,10 @@ def thin_checkpoints(tx: Writing, at: datetime) -> int:
     old = checkpoints.c.signed_at.between(end - timedelta(days=1), end)
     minute = type_coerce(checkpoints.c.signed_at, BigInteger) // 60
     last = select(func.max(checkpoints.c.size)).where(old).group_by(minute)
-    gone = tx.execute(delete(checkpoints).where(old, ~checkpoints.c.pinned, checkpoints.c.size.not_in(last)))
+    # What was witnessed is thinned by itself; while it is kept, its checkpoint is, so that a trust list can pin it.
+    witnessed = exists().where(witnessed_checkpoints.c.size == checkpoints.c.size)
+    unneeded = ~checkpoints.c.pinned & ~witnessed & checkpoints.c.size.not_in(last)
+    gone = tx.execute(delete(checkpoints).where(old, unneeded))
     return int(gone.rowcount)
 
 

@@ -11,13 +11,14 @@ from ledger.database import Reading
 from ledger.positions import covering
 from ledger.recognised import Equivalence, Peer, Rule
 from ledger.status_slots import lists_announced
+from ledger.witness_policies import trusted_log
 from verifiers import trust_document as rows
 from verifiers.encoding import b64u_decode
 from verifiers.entry import parse_at
 from verifiers.errors import Reason
 from verifiers.legal_dates import day_of
 from verifiers.members import Members
-from verifiers.trust_document import Names, Position, TrustedLog
+from verifiers.trust_document import Names, Position
 from verifiers.trust_list import TrustDocument
 from verifiers.trusted_peers import (
     Intervals,
@@ -71,7 +72,7 @@ def build_document(
         issued_at=issued,
         next_update=issued + timedelta(seconds=policy.ttl_s),
         expires_at=issued + timedelta(seconds=policy.expiry_s),
-        logs=(TrustedLog(policy.origin, policy.vkeys),),
+        logs=(trusted_log(policy.origin, policy.vkeys, catalogue),),
         departments=tuple(
             rows.Department(each.id, each.num, _names(each.names), each.iss, each.status, each.successor)
             for each in catalogue.departments.values()

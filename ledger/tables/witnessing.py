@@ -69,6 +69,7 @@ cosigners = Table(
     Column("size", BigInteger, nullable=False, comment="largest size of our log it is known to have cosigned"),
     Column("answered_at", Instant, comment="last good cosignature"),
     Column("tried_at", Instant),
+    Column("skew_s", Integer, nullable=False, comment="our clock less the time in that cosignature as it arrived"),
     Column("failures", Integer, nullable=False, comment="rounds in a row without a cosignature"),
     Column("error", Text, nullable=False, comment="why the last round failed; empty where it did not"),
     info=OPERATIONAL,
