@@ -15,11 +15,13 @@ from ledger.credit import project_recorded, project_withdrawn
 from ledger.database import Writing
 from ledger.decisions import project_decided
 from ledger.events import Event, projector
+from ledger.foreign_causes import FELL, RESTORED, project_fell_abroad, project_restored_abroad
+from ledger.foreign_settling import SETTLED, project_each_fell, project_each_restored, project_settled_abroad
 from ledger.fraud import project_flagged, project_heard, project_notified
 from ledger.freezing import project_frozen, project_lapsed
 from ledger.reversal import project_reversed
 from ledger.reviews import project_review_closed
-from ledger.settling import project_fell, project_restored, project_settled, project_turned
+from ledger.settling import project_settled, project_turned
 
 _BY_NAME: Final[Mapping[str, Callable[[Writing, Event], None]]] = {
     "fraud.flagged": project_flagged,
@@ -35,11 +37,14 @@ _BY_NAME: Final[Mapping[str, Callable[[Writing, Event], None]]] = {
     "credit.banned": project_banned,
     "fraud.settled": project_settled,
     "causes.turned": project_turned,
+    FELL: project_fell_abroad,
+    RESTORED: project_restored_abroad,
+    SETTLED: project_settled_abroad,
 }
 # Settling writes thousands of these in a row.
 _IN_GROUPS: Final[Mapping[str, Callable[[Writing, Sequence[Event]], None]]] = {
-    "licence.fell": project_fell,
-    "licence.restored": project_restored,
+    "licence.fell": project_each_fell,
+    "licence.restored": project_each_restored,
 }
 
 

@@ -312,7 +312,7 @@ def _proposal(
     definition = checked.type.definition
     free = NumberFree(definition.code, signed.draft.by, document.serial)
     conditions: list[Condition] = [free]
-    bases = [(each.kind, each.id) for each in request.rests_on if each.kind != "foreign"]
+    bases = [(each.kind, each.id) for each in request.rests_on]
     if request.submission is not None:
         # A result rests on its submission, whether or not the request says so.
         bases.append(("submission", request.submission))

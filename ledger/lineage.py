@@ -20,6 +20,7 @@ from ledger.errors import Code, Refusal
 from ledger.tables.catalogue import licence_types, standing_instructions
 from ledger.tables.fraud import flag_targets, fraud_flags, freeze_targets, freezes
 from ledger.tables.licences import causes, licences, lineage
+from ledger.tables.peers import foreign_falls, foreign_licences
 from ledger.tables.submissions import materials, submission_results
 from verifiers.cascade import Edge, Effect, Holding, Instruction, Thing
 
@@ -165,8 +166,8 @@ def newest_edge(tx: Reading, size: int, things: frozenset[Thing]) -> bool:
 class BasisSound:
     """Condition of a proposal: nothing suspends, revokes or freezes the thing that the new licence rests on.
 
-    `kind` and `id` as in `lineage`. Refused with `basis.cause_open`. Kinds that cannot fall here (credit_check,
-    foreign) always pass.
+    `kind` and `id` as in `lineage`. Refused with `basis.cause_open`. A credit check cannot fall, so it always passes, as
+    does a licence of a region whose log nobody here follows.
     """
 
     kind: str
@@ -180,6 +181,7 @@ class BasisSound:
             wanted[condition.kind].add(condition.id)
         unsound = {Thing("licence", each) for each in _fallen_licences(tx, wanted["licence"])}
         unsound |= _fallen_targets(tx, wanted["submission"], wanted["material"])
+        unsound |= {Thing("foreign", each) for each in _fallen_abroad(tx, wanted["foreign"])}
         return {
             condition: Refusal(Code.BASIS_CAUSE_OPEN, kind=condition.kind, id=condition.id)
             for condition in conditions
@@ -198,6 +200,20 @@ def _fallen_licences(tx: Reading, ids: Iterable[str]) -> set[str]:
             ).scalars()
         )
     return fallen
+
+
+def _fallen_abroad(tx: Reading, ids: Iterable[str]) -> set[str]:
+    """Licences of peers (`<region>:<identifier>`) on which a cause stands here, or whose status bit was seen set."""
+    found: set[str] = set()
+    for chunk in chunks(ids):
+        identifiers = {each.partition(":")[2] for each in chunk}
+        for table, stands in (
+            (foreign_falls, foreign_falls.c.closed_idx.is_(None)),
+            (foreign_licences, foreign_licences.c.value > 0),
+        ):
+            query = select(table.c.region, table.c.identifier).where(table.c.identifier.in_(identifiers), stands)
+            found |= {f"{row[0]}:{row[1]}" for row in tx.execute(query)}
+    return found
 
 
 def _fallen_targets(tx: Reading, submissions: set[str], lone: set[str]) -> set[Thing]:

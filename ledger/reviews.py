@@ -19,12 +19,14 @@ from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_curso
 from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
 from ledger.events import Event, SubjectPart
+from ledger.foreign_judging import root_of
 from ledger.proposals import IdempotencyKey
 from ledger.recording import record
 from ledger.request_members import RequestMembers
 from ledger.tables.fraud import decisions, review_cases
 from ledger.tables.licences import causes as cause_rows
 from ledger.tables.licences import licence_holders
+from ledger.tables.peers import foreign_falls
 from verifiers.cascade import Consequence
 from verifiers.legal_dates import day_of
 
@@ -71,12 +73,12 @@ async def conclude(
     officer = officer_of(actor)
 
     async def attempt() -> dict[str, Any]:
-        row, root, holder = await region.database.read(lambda tx: _load(tx, review, actor.department))
+        row, cause, holder = await region.database.read(lambda tx: _load(tx, review, actor.department))
         facts = {
             "officer": officer,
             "review": review,
             "licence": row.licence,
-            "root": root,
+            **cause,
             "outcome": outcome,
         }
         parts = (SubjectPart(holder, {"reason": reason}),)
@@ -95,15 +97,23 @@ async def conclude(
     return await once(region, idempotency, attempt)
 
 
-def _load(tx: Reading, review: str, department: str) -> tuple[Row[Any], str, str]:
+def _load(tx: Reading, review: str, department: str) -> tuple[Row[Any], dict[str, Any], str]:
     row = tx.execute(select(review_cases).where(review_cases.c.id == review)).one_or_none()
     if row is None or row.department != department:
         raise Refusal(Code.REVIEW_UNKNOWN)
     if row.closed_idx is not None:
         raise Refusal(Code.REVIEW_CLOSED, outcome=row.outcome)
-    root = tx.execute(select(decisions.c.root).where(decisions.c.flag == row.flag)).scalar_one()
     holders = select(licence_holders.c.subject).where(licence_holders.c.licence == row.licence)
-    return row, root, tx.execute(holders.order_by(licence_holders.c.ord).limit(1)).scalar_one()
+    return row, _cause(tx, row.flag), tx.execute(holders.order_by(licence_holders.c.ord).limit(1)).scalar_one()
+
+
+def _cause(tx: Reading, flag: str) -> dict[str, Any]:
+    """Name what put the suspension on the licence: the decision's root, or a fall abroad, which may share its root."""
+    decided = tx.execute(select(decisions.c.root).where(decisions.c.flag == flag)).scalar_one_or_none()
+    if decided is not None:
+        return {"root": decided}
+    fall = tx.execute(select(foreign_falls).where(foreign_falls.c.id == flag)).one()
+    return {"root": root_of(fall.cause), "opened": fall.opened_idx}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +139,6 @@ def project_review_closed(tx: Writing, e: Event) -> None:
     if facts["outcome"] == "restored":
         today = day_of(e.at)
         which = and_(cause_rows.c.licence == facts["licence"], cause_rows.c.root == facts["root"])
+        if "opened" in facts:
+            which = and_(which, cause_rows.c.opened_idx == facts["opened"])
         causes.recompute(tx, causes.close_causes(tx, which, e.idx, today), today)

@@ -8,7 +8,7 @@ crash anywhere leaves a case that the next round continues; batches are small, s
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
@@ -123,7 +123,7 @@ async def _settle(region: Region, flag_id: str, phase: _Phase) -> int:
             if await _append_batch(region, flag_id, batch, phase):
                 settled += len(batch)
     thread, by = await region.database.read(lambda tx: _case_thread(tx, flag_id))
-    await _unless_stale(record(region, [thread.step(by, "fraud.settled", {"phase": phase.name})], {}))
+    await unless_stale(record(region, [thread.step(by, "fraud.settled", {"phase": phase.name})], {}))
     return settled
 
 
@@ -139,16 +139,17 @@ async def _append_batch(region: Region, flag_id: str, batch: Sequence[int], phas
     _, by = await region.database.read(lambda tx: _case_thread(tx, flag_id))
     # A department that was closed since cannot sign any more; then the deciding one speaks, and says for whom.
     known = region.catalogue.departments
-    steps = [step if known[step.by].status == "active" else _spoken_by(step, by) for step in steps]
-    return await _unless_stale(record(region, steps, {}))
+    steps = [step if known[step.by].status == "active" else spoken_by(step, by) for step in steps]
+    return await unless_stale(record(region, steps, {}))
 
 
-def _spoken_by(step: Unsigned, by: str) -> Unsigned:
+def spoken_by(step: Unsigned, by: str) -> Unsigned:
+    """Return the step as `by` logs it for the department that no longer can."""
     facts = step.facts | {"for": step.by}
     return Unsigned(step.kind, by, step.event, step.thing, step.n, step.secret, facts, step.subjects)
 
 
-async def _unless_stale(appending: Any) -> bool:
+async def unless_stale(appending: Awaitable[Any]) -> bool:
     """Await an append; another process or act that was faster is no failure, the next round looks again."""
     try:
         await appending
@@ -266,7 +267,8 @@ _NOTE: Final = {
 
 def _note(tx: Writing, events: Iterable[Event], column: Column[Any]) -> None:
     rows = [{"of_flag": e.facts["flag"], "at_ord": e.facts["ord"], "by_idx": e.idx} for e in events]
-    tx.execute(_NOTE[column.name], rows)
+    if rows:
+        tx.execute(_NOTE[column.name], rows)
 
 
 def project_settled(tx: Writing, e: Event) -> None:

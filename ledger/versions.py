@@ -275,7 +275,7 @@ async def _document(
 def _conditions(before: _Before, request: VersionRequest, document: Document, issuer: Issuer) -> list[Condition]:
     row = before.row
     checks: list[Condition] = [EventCount(row.id, before.n), StillValid(row.id, row.current_version)]
-    checks += [BasisSound(each.kind, each.id) for each in request.rests_on if each.kind != "foreign"]
+    checks += [BasisSound(each.kind, each.id) for each in request.rests_on]
     if parents := tuple(each.id for each in request.rests_on if each.kind == "licence"):
         checks.append(NoCycle(row.id, parents))
     if issuer.department.id != row.issuer:
