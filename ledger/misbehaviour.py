@@ -38,8 +38,8 @@ def keep(
         return False
     row = {"origin": origin, "kind": kind, "detail": detail, "evidence": orjson.dumps(evidence).decode()}
     inserting = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
-    done = tx.execute(inserting(misbehaviour).values(**row, digest=digest, seen_at=at).on_conflict_do_nothing())
-    return done.rowcount == 1
+    adding = inserting(misbehaviour).values(**row, digest=digest, seen_at=at).on_conflict_do_nothing()
+    return tx.execute(adding.returning(misbehaviour.c.seq)).first() is not None
 
 
 def listed(tx: Reading, origin: str | None = None) -> list[dict[str, Any]]:

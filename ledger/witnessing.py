@@ -185,7 +185,7 @@ class Witness:
             values = [literal(value, table.c[name].type) for name, value in row.items()]
             inserting = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
             first = inserting(table).from_select(list(row), select(*values).where(ours), include_defaults=False)
-            return tx.execute(first.on_conflict_do_nothing()).rowcount == 1
+            return tx.execute(first.on_conflict_do_nothing().returning(table.c.size)).first() is not None
         unchanged = (table.c.origin == origin) & (table.c.size == last.size) & (table.c.root == last.root)
         swap = update(table).where(unchanged, table.c.cosigned_at <= at, ours).values(row)
         return tx.execute(swap).rowcount == 1
