@@ -9,12 +9,14 @@ from ledger import (
     case_projection,
     credit_checks,
     departments,
+    equivalences,
     erasing,
     grants,
     keys_registry,
     licence_events,
     matters,
     peers,
+    rules,
     seals,
     subject_index,
     submissions,
@@ -24,7 +26,7 @@ from ledger import (
 )
 
 __all__ = [
-    "access", "case_projection", "credit_checks", "departments", "erasing", "grants", "keys_registry", "licence_events",
-    "matters", "peers", "seals", "subject_index", "submissions", "trust_publishing", "types",
+    "access", "case_projection", "credit_checks", "departments", "equivalences", "erasing", "grants", "keys_registry",
+    "licence_events", "matters", "peers", "rules", "seals", "subject_index", "submissions", "trust_publishing", "types",
     "witness_policies",
 ]  # fmt: skip
