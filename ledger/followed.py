@@ -1,0 +1,187 @@
+"""What is stored of the peers we follow: the newest verified checkpoint, the mirror behind it, and trust lists.
+
+Each function is one step of following, done in one transaction. The mirror may be ahead of the verified checkpoint,
+never behind it where entries are mirrored at all; so whoever goes on after a crash fetches nothing twice. Every step
+names the state it started from, and whoever finds another one has a rival and stops (`Overtaken`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.engine import Row
+
+from ledger.database import Reading, Writing, bulk_insert
+from ledger.tables.peers import followed, followed_lists, mirrored_entries
+from verifiers.checkpoint import SignedCheckpoint
+from verifiers.entry import FIRST_PREV
+from verifiers.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from verifiers.peer_view import Watch
+
+LISTS_KEPT: Final = 8
+"""Versions of a peer's trust list that are kept: the newest counts, older ones are for whoever has to judge."""
+
+_SLICE: Final = 4096
+
+
+class Overtaken(Exception):
+    """Another process follows the same peer and has gone on since; what was fetched here is thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How far a peer's log was followed: `size` and `root` of its newest verified checkpoint, `note` (empty before
+    the first), and the mirror: `mirrored` entries with their compact range and the leaf hash of the last.
+    """
+
+    region: str
+    origin: str
+    size: int = 0
+    root: bytes = EMPTY_ROOT
+    note: str = ""
+    mirrored: int = 0
+    frontier: bytes = field(default=Frontier().to_bytes(), repr=False)
+    chain: bytes = FIRST_PREV
+    state: Watch = Watch.UNREACHABLE
+    detail: str = "not looked at yet"
+    signed_at: datetime | None = None
+    checked_at: datetime | None = None
+    good_at: datetime | None = None
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredList:
+    """One version of a peer's trust list as it is stored; `logged_idx` is None until it is proven to be logged."""
+
+    seq: int
+    digest: bytes
+    text: str = field(repr=False)
+    logged_idx: int | None
+
+
+def read_followed(tx: Reading) -> dict[str, Followed]:
+    """Return what is stored of every peer's log, by region."""
+    return {row.region: _followed(row) for row in tx.execute(select(followed))}
+
+
+def read_one(tx: Reading, region: str) -> Followed | None:
+    """Return what is stored of one peer's log."""
+    row = tx.execute(select(followed).where(followed.c.region == region)).one_or_none()
+    return None if row is None else _followed(row)
+
+
+def begin(tx: Writing, region: str, origin: str) -> None:
+    """Start following the log `origin` of a peer from its first entry, whatever was followed of it before."""
+    tx.execute(delete(followed).where(followed.c.region == region))
+    tx.execute(delete(mirrored_entries).where(mirrored_entries.c.origin == origin))
+    start = Followed(region, origin)
+    tx.execute(insert(followed).values({name: getattr(start, name) for name in Followed.__slots__}))
+
+
+def extend_mirror(tx: Writing, before: Followed, entries: Sequence[bytes], frontier: Frontier, chain: bytes) -> None:
+    """Add the next entries to a peer's mirror, with the compact range that ends in them. Raises `Overtaken`."""
+    place = (followed.c.region == before.region) & (followed.c.origin == before.origin)
+    values = {"mirrored": frontier.size, "frontier": frontier.to_bytes(), "chain": chain}
+    done = tx.execute(update(followed).where(place, followed.c.mirrored == before.mirrored).values(values))
+    if done.rowcount != 1:
+        raise Overtaken(f"the mirror of {before.region} moved on from {before.mirrored}")
+    bulk_insert(tx, mirrored_entries, [(before.origin, before.mirrored + n, each) for n, each in enumerate(entries)])
+
+
+def cut_mirror(tx: Writing, before: Followed) -> None:
+    """Throw away the mirrored entries that led nowhere: all after the verified checkpoint, or the whole mirror where
+    not even those before lead to it.
+    """
+    frontier, chain = Frontier(), FIRST_PREV
+    for start in range(0, min(before.size, before.mirrored), _SLICE):
+        for data in read_mirrored(tx, before.origin, start, min(start + _SLICE, before.size)):
+            chain = leaf_hash(data)
+            frontier.append(chain)
+    if frontier.root() != before.root:
+        frontier, chain = Frontier(), FIRST_PREV
+    tx.execute(
+        delete(mirrored_entries).where(
+            mirrored_entries.c.origin == before.origin, mirrored_entries.c.idx >= frontier.size
+        )
+    )
+    values = {"mirrored": frontier.size, "frontier": frontier.to_bytes(), "chain": chain}
+    tx.execute(update(followed).where(followed.c.region == before.region).values(values))
+
+
+def read_mirrored(tx: Reading, origin: str, start: int, end: int) -> list[bytes]:
+    """Return the mirrored entries `start` … `end` - 1 of a log, fewer where the mirror ends before."""
+    table = mirrored_entries.c
+    chosen = select(table.bytes).where(table.origin == origin, table.idx >= start, table.idx < end).order_by(table.idx)
+    return [bytes(each) for each in tx.execute(chosen).scalars()]
+
+
+def verified(tx: Writing, before: Followed, checkpoint: SignedCheckpoint, signed_at: datetime | None) -> None:
+    """Make `checkpoint` the newest one that was verified of this log. Raises `Overtaken`."""
+    place = (followed.c.region == before.region) & (followed.c.origin == before.origin)
+    values = {
+        "size": checkpoint.size,
+        "root": checkpoint.root,
+        "note": checkpoint.text,
+        "signed_at": signed_at,
+    }
+    done = tx.execute(update(followed).where(place, followed.c.size == before.size).values(values))
+    if done.rowcount != 1:
+        raise Overtaken(f"the checkpoint of {before.region} moved on from {before.size}")
+
+
+def judge(tx: Writing, now: Followed) -> None:
+    """Store how a peer fares: its state and why, and when it was looked at; the log itself is left as it is."""
+    names = ("state", "detail", "checked_at", "good_at", "failures")
+    values = {name: getattr(now, name) for name in names}
+    tx.execute(update(followed).where(followed.c.region == now.region).values(values))
+
+
+def read_lists(tx: Reading, region: str, root: str) -> list[StoredList]:
+    """Return the stored versions of a peer's trust list under this root, newest first."""
+    table = followed_lists.c
+    mine = select(followed_lists).where(table.region == region, table.root == root).order_by(table.seq.desc())
+    return [StoredList(row.seq, bytes(row.digest), row.list, row.logged_idx) for row in tx.execute(mine)]
+
+
+def newest_list(tx: Reading, region: str, root: str) -> tuple[int, bytes] | None:
+    """Return number and digest of the newest version that is proven to be logged, without reading it."""
+    table = followed_lists.c
+    mine = select(table.seq, table.digest).where(
+        table.region == region, table.root == root, table.logged_idx.is_not(None)
+    )
+    row = tx.execute(mine.order_by(table.seq.desc()).limit(1)).one_or_none()
+    return None if row is None else (row.seq, bytes(row.digest))
+
+
+def keep_list(tx: Writing, region: str, root: str, found: StoredList, at: datetime) -> None:
+    """Store a version that is proven to be logged, and drop those that are older than the newest few."""
+    table = followed_lists.c
+    mine = (table.region == region) & (table.root == root)
+    tx.execute(delete(followed_lists).where(mine, table.seq == found.seq))
+    row = {"seq": found.seq, "digest": found.digest, "list": found.text, "logged_idx": found.logged_idx}
+    tx.execute(insert(followed_lists).values(region=region, root=root, fetched_at=at, **row))
+    tx.execute(delete(followed_lists).where(mine, table.seq <= found.seq - LISTS_KEPT))
+
+
+def _followed(row: Row[Any]) -> Followed:
+    return Followed(
+        region=row.region,
+        origin=row.origin,
+        size=row.size,
+        root=bytes(row.root),
+        note=row.note,
+        mirrored=row.mirrored,
+        frontier=bytes(row.frontier),
+        chain=bytes(row.chain),
+        state=Watch(row.state),
+        detail=row.detail,
+        signed_at=row.signed_at,
+        checked_at=row.checked_at,
+        good_at=row.good_at,
+        failures=row.failures,
+    )
