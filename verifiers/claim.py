@@ -1,8 +1,8 @@
-"""What a licence and a static code claim, in the one form in which `verify` judges both. Not part of the public face."""
+"""What a licence and a static code claim, in the one form that `verify` judges. Not part of the public face."""
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from verifiers.code import UnverifiedCode
 from verifiers.commitment import code_digest, jws_digest
@@ -12,6 +12,11 @@ _SHOWN = (
     "identifier", "version", "region", "issued_on", "valid_from", "valid_until",
     "number", "object", "holders", "fields", "imported",
 )  # fmt: skip
+
+CLAIMED: Final = "claimed_types"
+"""Member of a verdict's content that repeats what a licence claims its type to be equal to: shown, never believed."""
+
+_EQUALS = ("aka_vcts", "extends")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ def claim_of_licence(licence: UnverifiedLicence) -> Claim:
     """What a parsed licence claims."""
     claims = licence.claims
     content: dict[str, Any] = {name: claims[name] for name in _SHOWN if name in claims}
+    if claimed := {name: claims[name] for name in _EQUALS if name in claims}:
+        content[CLAIMED] = claimed
     return Claim(
         is_code=False,
         signed=licence.signing_input,

@@ -7,6 +7,7 @@ Only the trust list of the accepting region decides. What a licence or its type'
 from collections.abc import Mapping
 from typing import Any, Final
 
+from verifiers.claim import CLAIMED
 from verifiers.errors import Reason, VerificationError
 from verifiers.examination import Examination
 from verifiers.reasons import Note
@@ -15,9 +16,6 @@ from verifiers.trust_document import TrustedType
 from verifiers.trust_list import TrustList
 from verifiers.trusted_peers import RuleName, TrustedEquivalence, TrustedPeer
 from verifiers.verdict import Recognition, Step
-
-CLAIMED: Final = "claimed_types"
-"""Member of a verdict's content that repeats what the licence claims to be equal to."""
 
 OWN_MEMBERS: Final = frozenset({"holders", "number", "object"})
 """Names in a mapping of fields that mean the licence's own members; all others are fields of its face."""
