@@ -23,7 +23,7 @@ outside is ever signed: a database restored from an old backup stops the publica
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sqlalchemy import select
@@ -78,8 +78,9 @@ class Publisher:
     """Publishes a region's log and serves its files; one a process, `pulse.wake` it on every commit.
 
     `interval_s` is the least time between two checkpoints while there is something new, `republish_s` the longest
-    while there is not. `seen` is the largest size known from outside (witnesses); `step_done` is called after each
-    named step, so that tests can crash between any two.
+    while there is not. `seen` is the largest size known from outside (witnesses); while `withholds` nothing is shown,
+    but all else is done. `step_done` is called after each named step, so that tests can crash between any two.
+    `before_first` is awaited once, before anything is signed.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Publisher:
         republish_s: float = 600.0,
         lease_ms: int = LEASE_MS,
         seen: int = 0,
+        withholds: Callable[[], bool] = lambda: False,
         step_done: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._database = database
@@ -100,6 +102,7 @@ class Publisher:
         self._clock = clock
         self._signer = signer
         self._republish_s = republish_s
+        self._withholds = withholds
         self._step_done = step_done
         self._holder = new_id()
         self._lease_ms = lease_ms
@@ -111,6 +114,7 @@ class Publisher:
         self._swept_size = 0
         self._waiting: list[tuple[int, asyncio.Future[str]]] = []
         self.token: int | None = None
+        self.before_first: Callable[[], Awaitable[None]] | None = None
         self.on_publish: list[Callable[[int], None]] = []
         self.pulse = Pulse("publisher", self.step, pause_s=interval_s, idle_s=interval_s)
 
@@ -142,9 +146,16 @@ class Publisher:
         """Sign a new checkpoint if this process holds the lease and one is due, then serve the newest one."""
         await self._renew_lease()
         if self.token is not None:
+            if self.before_first is not None:
+                await self.before_first()
+                self.before_first = None
             await self._publish()
         await self._serve()
         await self._sweep()
+
+    def saw(self, size: int) -> None:
+        """Take down that a tree of `size` leaves was seen outside: nothing smaller is signed from now on."""
+        self._seen = max(self._seen, size)
 
     async def stop(self) -> None:
         """Finish the step under way and give the lease back."""
@@ -236,8 +247,9 @@ class Publisher:
         # (4) Tiles first: a checkpoint whose tiles are missing is a promise this host cannot keep.
         await asyncio.to_thread(self._materialise, newest.size, parse_checkpoint(parse_note(note).text).root)
         self._step_done("tiles")
-        # (5) Now readers may know.
-        await asyncio.to_thread(self._files.write_checkpoint, note)
+        # (5) Now readers may know, unless witnesses are to see it first: then `ledger.cosigning` shows it.
+        if not self._withholds():
+            await asyncio.to_thread(self._files.write_checkpoint, note)
         self._served = newest
         self._step_done("checkpoint")
         # (6) And so may those who wait for a receipt.

@@ -67,12 +67,13 @@ class Sequenced:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the transaction needs to know beside the batch."""
+    """What the transaction needs to know beside the batch; `ahead` tells that others' clocks are behind ours."""
 
     origin: str
     vault: Vault
     clock: Clock
     catalogue_at: CatalogueAt
+    ahead: Callable[[], bool] = lambda: False
 
 
 _head_columns = (*head.columns,)
@@ -132,6 +133,9 @@ def writable_head(tx: Writing, rules: Rules) -> tuple[Head, datetime]:
         raise Refusal(Code.LOG_OTHER, found=start.origin)
     if now < start.at - CLOCK_BEHIND:
         raise Refusal(Code.CLOCK_BEHIND, retry_after=max(1, int((start.at - now).total_seconds())))
+    if rules.ahead():
+        # An entry dated after the witnesses' present would have to be believed by everybody later (protocol 7).
+        raise Refusal(Code.CLOCK_AHEAD, retry_after=30)
     return start, now
 
 
