@@ -35,6 +35,7 @@ from api import (
     seals,
     submissions,
     verification,
+    witness,
 )
 from api.auth import Tokens
 from api.call import Callers
@@ -51,6 +52,7 @@ from ledger.issue_desk import IssueDesk
 from ledger.region import Region
 from ledger.settling import Tending
 from ledger.verifying import OnlineVerifier
+from ledger.witnessing import Witness
 
 DESCRIPTION = """Issue, check, suspend and revoke electronic licences on a ledger anyone can check.
 
@@ -73,6 +75,7 @@ ROUTERS = (
     oauth.router,
     discovery.router,
     published.router,
+    witness.router,
     peer_routes.router,
     health.router,
     frames.router,
@@ -120,9 +123,14 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
     app.state.desk = IssueDesk(region)
     app.state.rendering = Rendering()
     app.state.batches = runner
+    app.state.witness = Witness(region)
     app.state.peer_door = PeerDoor(region)
     if region.outside is not None and region.peer_calls is None:
         region.peer_calls = SignedCalls(region, region.outside)
+    if region.outside is not None and region.cosigner is None:
+        region.reach(region.outside)
+    if region.cosigner is not None:
+        region.cosigner.pulse.start()
     app.state.pulses = {"cases": tending.pulse, "batches": runner.pulse}  # readiness asks them
     tending.pulse.start()
     runner.pulse.start()
@@ -132,6 +140,8 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
     finally:
         await runner.stop()
         await tending.pulse.stop()
+        if region.cosigner is not None:
+            await region.cosigner.stop()
 
 
 def _identity_platform(settings: Settings) -> oauth.IdentityPlatform | None:

@@ -198,7 +198,9 @@ def _complete(
         codes |= _BODY
     if operation.get("parameters"):
         codes |= {Code.PARAMETER_INVALID}
-    kept = {status: each for status, each in operation["responses"].items() if status not in (str(said.status), "422")}
+    # The framework adds a 422 to every call with parameters; only a route's own is kept.
+    foreign = {str(said.status)} | ({"422"} - {str(status) for status in route.responses})
+    kept = {status: each for status, each in operation["responses"].items() if status not in foreign}
     operation["responses"] = {**kept, str(said.status): _success(said, example), **shared.of(codes, kept)}
 
 

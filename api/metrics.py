@@ -1,6 +1,7 @@
 """What Prometheus sees: rates, sizes and ages; labels from closed sets only, so nobody can make them grow."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -38,6 +39,47 @@ class Metrics:
         self.status_age = Gauge(
             "elicence_status_list_age_seconds", "Age of the oldest published status list.", registry=self.registry
         )
+        self.witnessed = Counter(
+            "elicence_witness_answers_total",
+            "Answers of our witness by log, empty for one it does not know.",
+            ["log", "answer"],
+            registry=self.registry,
+        )
+        self.misbehaviour = Counter(
+            "elicence_witness_misbehaviour_total",
+            "Checkpoints a log signed against what our witness had cosigned, by kind.",
+            ["log", "kind"],
+            registry=self.registry,
+        )
+        self.quorum_age = Gauge(
+            "elicence_witness_quorum_age_seconds",
+            "Time since a quorum of witnesses last answered; -1 where none ever did, or none is asked for.",
+            registry=self.registry,
+        )
+        self.witness_failures = Gauge(
+            "elicence_witness_failures",
+            "Rounds in a row without a cosignature, by witness of the policy.",
+            ["witness"],
+            registry=self.registry,
+        )
+        self.witness_bad_lines = Gauge(
+            "elicence_witness_bad_lines",
+            "Cosignatures of configured witnesses that failed, since the process started.",
+            registry=self.registry,
+        )
+        self.witnessed = Gauge(
+            "elicence_log_witnessed_size", "Entries under a witnessed checkpoint.", registry=self.registry
+        )
+
+    def watch(self, figures: Mapping[str, Any]) -> None:
+        """Take over what the witnesses of the log say; the labels are those of the policy in force, and no others."""
+        age = figures["quorum_age_s"]
+        self.quorum_age.set(-1 if age is None else age)
+        self.witness_failures.clear()
+        for witness, failures in figures["failures"].items():
+            self.witness_failures.labels(witness).set(failures)
+        self.witness_bad_lines.set(figures["bad_lines"])
+        self.witnessed.set(figures["size"])
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

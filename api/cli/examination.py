@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.cli import witness_service
 from api.cli.answers import answering, print_json, say
 from api.cli.catalogue import in_region
 from api.cli.key_refusals import EXIT_REFUSED
@@ -95,10 +96,13 @@ def restore(as_json: AsJson = False) -> None:
             shredded = asyncio.run(erasing.replay_erasures(database))
         finally:
             database.close()
+        # What the witness cosigned after the backup is forgotten, so its keys may sign nothing more (protocol 33).
+        vkeys = witness_service.renewed()
     if as_json:
-        print_json({"shredded": shredded})
+        print_json({"shredded": shredded, "witness": list(vkeys)})
     else:
         typer.echo(f"可以启动 ready to start；重新删除 shredded again: {shredded}")
+        say("见证密钥已换发 the witness has new keys")
 
 
 def export(

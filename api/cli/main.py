@@ -5,7 +5,19 @@ try:
 except ModuleNotFoundError:  # a verifier's bare install has this command too
     raise SystemExit("elicence needs the service's packages: pip install 'elicence-ledger[service]'") from None
 
-from api.cli import catalogue, demo, examination, importing, keys, monitor, peers, registered_keys, service, witnesses
+from api.cli import (
+    catalogue,
+    demo,
+    examination,
+    importing,
+    keys,
+    monitor,
+    peers,
+    registered_keys,
+    service,
+    witness_service,
+    witnesses,
+)
 
 app = typer.Typer(
     help="电子证照账本 · a ledger for electronic licences",
@@ -37,6 +49,10 @@ app.add_typer(catalogue.types_app, name="types")
 app.add_typer(catalogue.matters_app, name="matters")
 app.add_typer(catalogue.clients_app, name="clients")
 app.add_typer(peers.app, name="peers")
+witnesses.app.command("watch")(witness_service.watch)
+witnesses.app.command("unwatch")(witness_service.unwatch)
+witnesses.app.command("watched")(witness_service.watched)
+witnesses.app.command("renew")(witness_service.renew_keys)
 app.add_typer(witnesses.app, name="witnesses")
 
 

@@ -130,7 +130,8 @@ def test_every_call_is_answered_as_described(target: Target, label: str, mode: G
     @given(case=_calls(label, mode))
     def calls(case: Any) -> None:
         answer = case.call(base_url=target.address, headers=target.headers(label), timeout=30)
-        if answer.status_code >= 400:
+        plain = any(kind.startswith("text/") for kind in answer.headers.get("content-type") or ())
+        if answer.status_code >= 400 and not plain:  # a witness answers in plain text
             problem = json.loads(answer.content)
             assert problem["code"] not in FAILURES, problem
             assert problem["code"] in problems.table()

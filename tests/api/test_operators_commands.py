@@ -18,6 +18,7 @@ from keys.signer import KeyState
 from ledger.database import Database
 from ledger.tables.publishing import slot_leases
 from tests.ledger.licensing import MARKET
+from tests.ledger.watched_log import LOG
 
 PASSWORD = "示例口令"
 
@@ -73,9 +74,29 @@ def test_after_a_restore_no_new_licence_shares_a_slot_with_an_unknown_one(tmp_pa
     database = Database.open(f"sqlite:///{tmp_path / 'log.sqlite'}")
     try:
         result = CliRunner().invoke(app, ["restore", "--json"])
-        assert (result.exit_code, json.loads(result.stdout)) == (0, {"shredded": 0}), result.output
+        assert result.exit_code == 0 and json.loads(result.stdout)["shredded"] == 0, result.output
         with database.reading() as tx:
             leased = [row.leased for row in tx.execute(select(slot_leases))]
     finally:
         database.close()
     assert len(leased) == 256 and min(leased) >= 1 << 14
+
+
+@pytest.mark.usefixtures("region_on_disk")
+def test_after_a_restore_the_witness_has_new_keys() -> None:
+    """What it cosigned is never restored from a backup, so the keys that remember more are retired (protocol 33)."""
+    watched = ["witnesses", "watch", *LOG.vkeys]
+    assert CliRunner().invoke(app, watched).exit_code == 0
+
+    restored = json.loads(CliRunner().invoke(app, ["restore", "--json"]).stdout)["witness"]
+    renewed = json.loads(CliRunner().invoke(app, ["witnesses", "renew", "--json"]).stdout)["vkeys"]
+
+    assert len({*restored, *renewed}) == 4
+    assert {vkey.split("+")[0] for vkey in restored} == {"region.example/610000/witness"}
+    store = FileKeyStore.open(settings_or_exit().keystore, PASSWORD)
+    states = [entry.state for entry in store.list() if entry.name == "witness-mldsa44"]
+    assert states == [KeyState.DESTROYED, KeyState.DESTROYED, KeyState.ACTIVE]
+    [log] = json.loads(CliRunner().invoke(app, ["witnesses", "watched", "--json"]).stdout)["logs"]
+    assert (log["origin"], log["size"], log["vkeys"]) == (LOG.origin, None, LOG.vkeys)
+    assert CliRunner().invoke(app, ["witnesses", "unwatch", LOG.origin]).exit_code == 0
+    assert CliRunner().invoke(app, ["witnesses", "unwatch", LOG.origin]).exit_code == 1
