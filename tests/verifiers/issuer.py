@@ -28,16 +28,8 @@ from verifiers.note import KeyType, NoteKey
 from verifiers.policy import Policy
 from verifiers.receipt import compose
 from verifiers.trust_document import (
-    Department,
-    Names,
-    Position,
-    StatusListName,
-    TrustedGrant,
-    TrustedKey,
-    TrustedLog,
-    TrustedType,
-    Witness,
-)
+    Department, Names, Position, StatusListName, TrustedGrant, TrustedKey, TrustedLog, TrustedType, Witness,
+)  # fmt: skip
 from verifiers.trust_list import TrustDocument, TrustList, open_trust_list
 from verifiers.verdict import NotVerified, Verdict
 from verifiers.verification import verify
@@ -58,6 +50,7 @@ SLOTS = 1 << 12
 GRACE_S = 86_400
 TTL_S = 30
 INTEGRITY = "sha256-" + "A" * 43 + "="
+FOOD_NAMES, DRIVER_NAMES = (Names(f"示例{kind}证", "Example licence") for kind in ("食品", "驾驶员"))
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -90,7 +83,7 @@ class Issued:
 
 @dataclass
 class Issuer:
-    """A region `REGION` with two departments and two licence types; `quorum` of `watchers` witnesses."""
+    """A region with two departments and two licence types; `quorum` of `watchers` witnesses."""
 
     watchers: int = 0
     quorum: int = 0
@@ -99,6 +92,8 @@ class Issuer:
     entries: list[bytes] = field(default_factory=list)
     values: dict[int, int] = field(default_factory=dict)
     seq: int = 1
+    region: str = REGION
+    base: str = BASE
 
     def __post_init__(self) -> None:
         with warnings.catch_warnings():
@@ -107,16 +102,27 @@ class Issuer:
         self.store.create("root", "ES256")
         start, end = NOW - dt.timedelta(days=400), NOW + dt.timedelta(days=20_000)
         root = self.store.signer("root")
-        self.root = run(create_root(root, region=REGION, name="示例地区", not_before=start, not_after=end))
+        self.root = run(create_root(root, region=self.region, name="示例地区", not_before=start, not_after=end))
         self.pin = fingerprint(self.root)
-        self._certify("list", service_subject(BASE, "list", "示例地区"))
-        self._certify("status", service_subject(BASE, "status", "示例地区"))
+        self._certify("list", service_subject(self.base, "list", "示例地区"))
+        self._certify("status", service_subject(self.base, "status", "示例地区"))
         for department, organisation in ((MARKET, "示例市场监管部门"), (TRANSPORT, "示例交通运输部门")):
             for purpose in ("licence", "code"):
-                self._certify(f"{department}/{purpose}", department_subject(BASE, department, organisation, purpose))
+                subject = department_subject(self.base, department, organisation, purpose)
+                self._certify(f"{department}/{purpose}", subject)
         self.log_keys = [self._log_key("log-ed25519", "Ed25519"), self._log_key("log-mldsa44", "ML-DSA-44")]
         self.witnesses = [self._witness(number) for number in range(self.watchers)]
         self.append("log.opened", "region", NO_DOCUMENT, NO_DOCUMENT, seed("log"), 0)
+
+    @property
+    def origin(self) -> str:
+        """The name of the region's log."""
+        return f"{self.base.removeprefix('https://')}/log"
+
+    @property
+    def list_uri(self) -> str:
+        """Where the region's one status list lies."""
+        return f"{self.base}/status-lists/1"
 
     def _certify(self, name: str, subject: LeafSubject) -> None:
         self.store.create(name, "ES256")
@@ -127,7 +133,7 @@ class Issuer:
 
     def _log_key(self, name: str, suite: str) -> NoteKey:
         kind = KeyType.ED25519 if suite == "Ed25519" else KeyType.MLDSA44_COSIGNATURE
-        return NoteKey(ORIGIN, kind, self.store.create(name, suite))
+        return NoteKey(self.origin, kind, self.store.create(name, suite))
 
     def _witness(self, number: int) -> NoteKey:
         name = f"witness-{number}"
@@ -170,7 +176,7 @@ class Issuer:
     def position(self, size: int | None = None) -> Position:
         """The log at `size` entries, by default all."""
         size = len(self.entries) if size is None else size
-        return Position(ORIGIN, size, merkle.root(merkle.leaf_hash(one) for one in self.entries[:size]))
+        return Position(self.origin, size, merkle.root(merkle.leaf_hash(one) for one in self.entries[:size]))
 
     def checkpoint(self, size: int | None = None, cosigned: dt.datetime | None = None, by: int | None = None) -> str:
         """A signed checkpoint, cosigned at `cosigned` by `by` witnesses (all)."""
@@ -180,7 +186,7 @@ class Issuer:
             (key, lambda data, name=name: self.sign(name, data))  # type: ignore[misc]
             for key, name in zip(self.log_keys, names, strict=True)
         ]
-        text = sign_checkpoint(Checkpoint(ORIGIN, place.size, place.root), signers)
+        text = sign_checkpoint(Checkpoint(self.origin, place.size, place.root), signers)
         seconds = int((cosigned or self.now).timestamp())
         lines = []
         for number, key in enumerate(self.witnesses[:by]):
@@ -211,17 +217,17 @@ class Issuer:
         holder = licence.Holder("organisation", "示例食品有限公司", "001", COMPANY, seed("holder", idx))
         fields = {"scope": "预包装食品销售", "premises": "示例路1号", "person_in_charge": "示例甲", "area_m2": 120}
         face = licence.Face(
-            iss=f"{BASE}/d/{department}",
-            vct=f"{BASE}/types/{code}/1",
+            iss=f"{self.base}/d/{department}",
+            vct=f"{self.base}/types/{code}/1",
             vct_integrity=INTEGRITY,
             iat=int(self.now.timestamp()),
             identifier=Identifier(code, department, serial, 1).text,
             version=1,
-            region=REGION,
+            region=self.region,
             issued_on=dt.date(2026, 11, 21),
             valid_from=dt.date(2026, 11, 21),
             valid_until=dt.date(2031, 11, 20),
-            status_uri=LIST_URI,
+            status_uri=self.list_uri,
             status_idx=idx,
             holders=(holder,),
             fields=fields,
@@ -252,7 +258,7 @@ class Issuer:
         name = f"{department}/code"
         kid = self.public(name).key_id[:8]
         structure = codes.sig_structure(payload, kid)
-        return structure, codes.code_text(BASE, codes.build_code(payload, kid, self.sign(name, structure)))
+        return structure, codes.code_text(self.base, codes.build_code(payload, kid, self.sign(name, structure)))
 
     def issue(
         self, idx: int = 7, department: str = MARKET, kind: str = "licence.issued", **changes: Any
@@ -270,12 +276,12 @@ class Issuer:
         """A signed status list of this moment with `values`."""
         packed = status_list.pack(changes.pop("values", self.values), SLOTS)
         parts: dict[str, Any] = {
-            "uri": LIST_URI,
+            "uri": self.list_uri,
             "lst": status_list.compress(packed),
             "issued_at": self.now,
             "expires_at": self.now + dt.timedelta(days=2),
             "ttl": TTL_S,
-            "as_of": status_list.AsOf(ORIGIN, len(self.entries)),
+            "as_of": status_list.AsOf(self.origin, len(self.entries)),
         }
         key = changes.pop("key", "status")
         header = status_list.header_segment(self.public(key).kid, self.certificate(key))
@@ -284,7 +290,7 @@ class Issuer:
 
     def document(self, **changes: Any) -> TrustDocument:
         """What the region's trust list says at this moment, with some members changed."""
-        start = Position.start(ORIGIN)
+        start = Position.start(self.origin)
         keys = [
             TrustedKey("list", self.public("list"), start, None, sha256(self.certificate("list")).digest()),
             TrustedKey("status", self.public("status"), start, None, sha256(self.certificate("status")).digest()),
@@ -296,9 +302,9 @@ class Issuer:
                 keys.append(TrustedKey(purpose, self.public(name), start, department, digest))
         rule = self.receipt_rule
         document = TrustDocument(
-            region=REGION,
+            region=self.region,
             names=Names("示例地区", "Example region"),
-            iss=BASE,
+            iss=self.base,
             seq=self.seq,
             prev=None,
             issued_at=self.now,
@@ -306,26 +312,26 @@ class Issuer:
             expires_at=self.now + dt.timedelta(days=30),
             logs=(
                 TrustedLog(
-                    ORIGIN,
+                    self.origin,
                     tuple(key.to_text() for key in self.log_keys),
                     quorum=self.quorum,
-                    witnesses=tuple(Witness(key.name, key.to_text(), BASE) for key in self.witnesses),
+                    witnesses=tuple(Witness(key.name, key.to_text(), self.base) for key in self.witnesses),
                 ),
             ),
             departments=(
-                Department(MARKET, 1, Names("示例市场监管部门", "Example market regulator"), f"{BASE}/d/{MARKET}"),
-                Department(TRANSPORT, 2, Names("示例交通运输部门", "Example transport"), f"{BASE}/d/{TRANSPORT}"),
+                Department(MARKET, 1, Names("示例市场监管部门", "Example market regulator"), f"{self.base}/d/{MARKET}"),
+                Department(TRANSPORT, 2, Names("示例交通运输部门", "Example transport"), f"{self.base}/d/{TRANSPORT}"),
             ),
             keys=tuple(keys),
             grants=(
-                TrustedGrant(MARKET, FOOD, 1, REGION, ("change", "issue"), start),
-                TrustedGrant(TRANSPORT, DRIVER, 1, REGION, ("issue",), start),
+                TrustedGrant(MARKET, FOOD, 1, self.region, ("change", "issue"), start),
+                TrustedGrant(TRANSPORT, DRIVER, 1, self.region, ("issue",), start),
             ),
             types=(
-                TrustedType(1, FOOD, 1, f"{BASE}/types/{FOOD}/1", (INTEGRITY,), _names("食品"), GRACE_S, rule),
-                TrustedType(2, DRIVER, 1, f"{BASE}/types/{DRIVER}/1", (INTEGRITY,), _names("驾驶员"), 600, rule),
+                TrustedType(1, FOOD, 1, f"{self.base}/types/{FOOD}/1", (INTEGRITY,), FOOD_NAMES, GRACE_S, rule),
+                TrustedType(2, DRIVER, 1, f"{self.base}/types/{DRIVER}/1", (INTEGRITY,), DRIVER_NAMES, 600, rule),
             ),
-            status_lists=(StatusListName(1, LIST_URI),),
+            status_lists=(StatusListName(1, self.list_uri),),
         )
         return replace(document, **changes)
 
@@ -377,10 +383,6 @@ def reason_of(read: Callable[[Any], object], data: Any) -> Reason | None:
 def derived_salt(key: bytes, path: bytes) -> bytes:
     """A disclosure salt as the licence format derives it, written a second time to compare."""
     return hmac.new(key, path, "sha256").digest()[:16]
-
-
-def _names(zh: str) -> Names:
-    return Names(f"示例{zh}证", "Example licence")
 
 
 def judge(presented: str | bytes, trust: TrustList | None, **inputs: Any) -> Verdict:
