@@ -28,8 +28,16 @@ from verifiers.note import KeyType, NoteKey
 from verifiers.policy import Policy
 from verifiers.receipt import compose
 from verifiers.trust_document import (
-    Department, Names, Position, StatusListName, TrustedGrant, TrustedKey, TrustedLog, TrustedType, Witness,
-)  # fmt: skip
+    Department,
+    Names,
+    Position,
+    StatusListName,
+    TrustedGrant,
+    TrustedKey,
+    TrustedLog,
+    TrustedType,
+    Witness,
+)
 from verifiers.trust_list import TrustDocument, TrustList, open_trust_list
 from verifiers.verdict import NotVerified, Verdict
 from verifiers.verification import verify
@@ -46,9 +54,7 @@ FOOD = "11610000MB0DEMA10W001"
 DRIVER = "11610000MB0DEMA29R001"
 NOW = dt.datetime(2026, 11, 21, 8, 0, 0, tzinfo=dt.UTC)
 LIST_URI = f"{BASE}/status-lists/1"
-SLOTS = 1 << 12
-GRACE_S = 86_400
-TTL_S = 30
+SLOTS, GRACE_S, TTL_S = 1 << 12, 86_400, 30
 INTEGRITY = "sha256-" + "A" * 43 + "="
 FOOD_NAMES, DRIVER_NAMES = (Names(f"示例{kind}证", "Example licence") for kind in ("食品", "驾驶员"))
 
