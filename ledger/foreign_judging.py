@@ -29,7 +29,7 @@ class Standing:
     named: Mapping[str, frozenset[str]]
     open: frozenset[str]
     stand_in: str
-    waited: bool
+    waited: bool = False
 
     @property
     def unexplained(self) -> bool:
@@ -47,7 +47,7 @@ class Standing:
 
 
 def stand_in_of(origin: str, uri: str, slot: int) -> str:
-    """Return the id of a cause that nobody has named: the place where it was seen, in the region of the log `origin`."""
+    """Return the id of a cause that nobody has named: the place where it was seen, in the log `origin`."""
     return f"{origin}:status:{uri}#{slot}"
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ledger.database import Reading, Writing
 from ledger.lineage import chunks
+from ledger.reliances import Located
 from ledger.tables.licences import lineage
 from ledger.tables.peers import foreign_licences
 
@@ -136,23 +137,14 @@ def to_ask(tx: Reading, region_code: str, now: datetime) -> list[str]:
     return list(tx.execute(query).scalars())
 
 
-def learn(tx: Writing, region_code: str, asked: Sequence[str], answer: dict[str, Any], at: datetime) -> list[str]:
-    """Take down a peer's answer `{"licences": [{"identifier", "uri", "slot", …}]}` and return what it does not know.
+def learn(tx: Writing, region_code: str, asked: Sequence[str], located: Sequence[Located], at: datetime) -> list[str]:
+    """Take down what a peer answered about the identifiers it was `asked` for, and return those it said nothing of.
 
-    What is malformed is treated as not answered: the peer is asked again, later each time.
+    These are asked about again, later each time.
     """
-    wanted, told = set(asked), set()
-    licences = answer.get("licences")
-    for each in licences if isinstance(licences, list) else ():
-        if not isinstance(each, dict):
-            continue
-        identifier, uri, slot = each.get("identifier"), each.get("uri"), each.get("slot")
-        if identifier in wanted and isinstance(uri, str) and len(uri) <= 512 and type(slot) is int and slot >= 0:
-            code, major = each.get("type"), each.get("major")
-            kind = (code, major) if isinstance(code, str) and len(code) == 21 and type(major) is int else (None, None)
-            remember(tx, region_code, identifier, uri, slot, *kind, "peer", at=at)
-            told.add(identifier)
-    silent = sorted(wanted - told)
+    for each in located:
+        remember(tx, region_code, each.identifier, each.uri, each.slot, each.type, each.major, "peer", at=at)
+    silent = sorted(set(asked) - {each.identifier for each in located})
     put_off(tx, region_code, silent, at)
     return silent
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
@@ -22,6 +22,7 @@ from ledger.catalogue_cache import CatalogueCache
 from ledger.clock import Clock, SystemClock
 from ledger.committing import Committer
 from ledger.config import RegionConfig
+from ledger.cosigning import Cosigner
 from ledger.database import Database, Reading, Writing
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
@@ -43,7 +44,9 @@ from ledger.trust_document import TrustPolicy
 from ledger.trust_publishing import TrustPublisher
 from ledger.vault import Vault
 from ledger.witness_identity import WitnessIdentity, witness_name
+from ledger.witness_policies import log_policy, policy_of
 from ledger.writer import Writer
+from verifiers.checkpoint import LogPolicy
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import FIRST_PREV, REGION
 from verifiers.merkle import Frontier
@@ -63,6 +66,7 @@ class Region:
 
     `origin` names the log, `root_certificate` (DER) is the root, `vkeys` are the log's verifier keys. `outside`,
     `following` and `peer_calls` are how it reaches other regions; who composes the service gives them, `None` is alone.
+    `on_notice` is told the region whose licences there is something to look at: a notice came, or an operator spoke.
     """
 
     def __init__(
@@ -88,7 +92,8 @@ class Region:
         self._signers: dict[str, Signer] = {}
         log = LogSigner(self.origin, tuple(store.signer(name) for name in LOG_KEYS))
         self.vkeys = log.vkeys
-        rules = Rules(self.origin, self.vault, clock, self._catalogues.at)
+        self.cosigner: Cosigner | None = None
+        rules = Rules(self.origin, self.vault, clock, self._catalogues.at, ahead=self._is_ahead)
         self.writer = Writer(Committer(database, rules))
         self.publisher = Publisher(
             database,
@@ -97,6 +102,7 @@ class Region:
             log,
             interval_s=config.publish_interval_ms / 1000,
             republish_s=config.republish_interval_s,
+            withholds=lambda: self.withholds,
         )
         self.status = StatusPublisher(
             database,
@@ -112,6 +118,7 @@ class Region:
         self.outside: Outside | None = None
         self.following: Following | None = None
         self.peer_calls: PeerCalls | None = None
+        self.on_notice: list[Callable[[str], None]] = []
         self._follow = Pulse("catalogue", self._follow_others, pause_s=0.5, idle_s=1.0)
 
     @classmethod
@@ -140,8 +147,10 @@ class Region:
         return await cls.open(config, store, clock=clock)
 
     @classmethod
-    async def open(cls, config: RegionConfig, store: KeyStore, *, clock: Clock | None = None) -> Region:
-        """Run the region whose log is in the database.
+    async def open(
+        cls, config: RegionConfig, store: KeyStore, *, clock: Clock | None = None, outside: Outside | None = None
+    ) -> Region:
+        """Run the region whose log is in the database; what it has `outside` it asks before it signs anything.
 
         Raises `Refusal` with `schema.outdated`, `log.missing`, or `log.other` for another region's log.
         """
@@ -155,6 +164,7 @@ class Region:
                 raise Refusal(Code.LOG_OTHER, found=opened.facts["origin"])
             await asyncio.to_thread(witness_identity.begin, database, store, witness_name(config), clock.now())
             region = cls(config, store, database, clock, opened, catalogue)
+            region.reach(outside)
             await database.read(region.witness_identity.refresh)
         except BaseException:
             database.close()
@@ -162,8 +172,15 @@ class Region:
         region._start()
         return region
 
+    def reach(self, outside: Outside | None) -> None:
+        """Give the region its way to other services, and with it to the witnesses of its log."""
+        self.outside = outside
+        self.cosigner = None if outside is None else Cosigner(self, outside)
+
     async def close(self) -> None:
         """Write and publish what is under way, then give everything back."""
+        if self.cosigner is not None:
+            await self.cosigner.stop()
         # Those that append stop before the writer, and the writer before what its commits wake.
         await self._follow.stop()
         await self.trust.pulse.stop()
@@ -182,6 +199,16 @@ class Region:
         """What the trust list says of this region's witness; None while it may not sign."""
         witness = self.witness_identity.current
         return None if witness is None else WitnessService(witness.name, witness.vkeys, f"{self.base_url}/witness")
+
+    @property
+    def log_policy(self) -> LogPolicy:
+        """What a checkpoint of this log must carry: all of the log's keys, and the quorum of its witnesses."""
+        return log_policy(self.origin, self.vkeys, policy_of(self.catalogue))
+
+    @property
+    def withholds(self) -> bool:
+        """Whether nothing is shown that no quorum has cosigned."""
+        return self.config.witness_mode == "closed" and policy_of(self.catalogue).quorum > 0
 
     def signer(self, department: str | None, purpose: str) -> Signer:
         """Give the signer of a department's key for `purpose`; `None` or `region` mean the region itself.
@@ -223,6 +250,8 @@ class Region:
         if self.witness_identity.current is None:
             # Issuing does not wait for it: the service stays ready, and says that its witness is not.
             checks["witness"] = {"ready": False, "optional": True, "detail": str(Code.WITNESS_STATE_MISSING)}
+        if self.cosigner is not None:
+            checks["witnesses"] = self.cosigner.readiness()
         if not self.trust.begun:
             checks["trust"] = {"ready": False, "detail": "the trust list does not say yet what the catalogue says"}
         return checks
@@ -236,6 +265,7 @@ class Region:
             "published": self.publisher.size,
             "checkpoint_age_s": self.publisher.age_s,
             "status_age_s": max(self.status.ages().values(), default=0),
+            "witnesses": None if self.cosigner is None else self.cosigner.figures(),
         }
 
     def _start(self) -> None:
@@ -245,6 +275,9 @@ class Region:
         self.writer.start()
         for pulse in (self.publisher.pulse, self.status.pulse, self.trust.pulse, self._follow):
             pulse.start()
+
+    def _is_ahead(self) -> bool:
+        return self.cosigner is not None and self.cosigner.clock_ahead
 
     def _committed(self, _size: int, kinds: frozenset[str]) -> None:
         if not kinds.isdisjoint(CATALOGUE_KINDS):

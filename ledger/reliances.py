@@ -112,11 +112,14 @@ def relying(tx: Reading, licence_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _locate(tx: Reading, identifiers: Sequence[str]) -> list[tuple[str, Located]]:
-    v, of = licence_versions.c, licences.c
+    # Whoever relies on an older version of a licence looks at the newest one's slot: the older slot says that there is a
+    # newer document, and state belongs to the licence (protocol 21b).
+    v, of, newest = licence_versions.c, licences.c, licence_versions.alias("newest")
     query = (
-        select(v.identifier, slot_leases.c.uri, v.slot, of.type, of.major, of.id)
+        select(v.identifier, slot_leases.c.uri, newest.c.slot, of.type, of.major, of.id)
         .join(licences, of.id == v.licence)
-        .join(slot_leases, and_(slot_leases.c.list_num == v.list_num))
+        .join(newest, and_(newest.c.licence == v.licence, newest.c.superseded_idx.is_(None)))
+        .join(slot_leases, slot_leases.c.list_num == newest.c.list_num)
         .where(v.identifier.in_([each for each in identifiers if len(each) <= IDENTIFIER_MAX]))
         .order_by(v.identifier)
     )

@@ -23,10 +23,10 @@ from verifiers.members import Members
 from verifiers.trust_document import ORIGIN, REGION, URI
 
 TYP: Final = "elicence-notice+jwt"
-LENGTH_MAX: Final = 4_194_304
+LENGTH_MAX: Final = 196_608
 """Longest notice in characters: room for every licence it may name."""
 
-LICENCES_MAX: Final = 5000
+LICENCES_MAX: Final = 500
 """Licences one notice names; what goes beyond is found in the status list."""
 
 EVENTS: Final = frozenset({"fell", "restored"})

@@ -1,0 +1,116 @@
+"""Notices that other regions send: checked, taken down once, and never acted on by themselves (protocol 23).
+
+What a notice can do is name a cause and make us look sooner. So all that is checked is whether the peer may say this at
+all: its own key, addressed to us, about its own log and its own lists, at the place we know. A notice that fails is
+refused and counted; it is not kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select
+
+from keys.public_key import PublicKey
+from ledger.database import Reading, Writing
+from ledger.foreign_meaning import name
+from ledger.peer_calls import trust_list_of
+from ledger.recognised import Peer
+from ledger.tables.licences import lineage
+from ledger.tables.peers import foreign_licences, peer_notices_in
+from verifiers.errors import Malformed, Reason, VerificationError
+from verifiers.notice import Notice, open_notice
+from verifiers.trust_list import TrustList
+
+if TYPE_CHECKING:
+    from ledger.region import Region
+
+WAITING: Final = "waiting"
+KNOWN: Final = "known"
+IGNORED: Final = "ignored"
+REFUSED: Final = "refused"
+
+refused: Counter[str] = Counter()
+"""Notices this process has refused, by the region that sent them; for metrics."""
+
+
+async def receive(region: Region, peer: Peer, texts: Sequence[str]) -> list[str]:
+    """Take in a peer's notices and return for each what became of it.
+
+    `waiting`: taken down, and the peer is looked at now; `known`: had been taken down before; `ignored`: nothing here
+    rests on what it names; `refused: …` with the reason. No state changes by any of them.
+    """
+    at = region.clock.now()
+    trust = await trust_list_of(region, peer, at)
+    states: list[str] = []
+    for text in texts:
+        try:
+            notice = _opened(region, peer, trust, text)
+        except VerificationError as error:
+            refused[peer.region] += 1
+            states.append(f"{REFUSED}: {error.reason}")
+            continue
+        # A crash after this line leaves a notice that the peer sends again and that is then known.
+        states.append(await region.database.write(lambda tx: _take_down(tx, peer.region, notice, text, at)))  # noqa: B023
+        if states[-1].startswith(REFUSED):
+            refused[peer.region] += 1
+    if WAITING in states:
+        if region.following is not None:
+            region.following.pulse.wake()
+        for wake in region.on_notice:
+            wake(peer.region)
+    return states
+
+
+def _opened(region: Region, peer: Peer, trust: TrustList | None, text: str) -> Notice:
+    def key_of(kid: str) -> PublicKey | None:
+        key = None if trust is None else trust.key(kid)
+        if key is None or key.purpose != "peer" or key.department is not None:
+            return None
+        return key.public_key if key.revoked is None and key.log_to is None else None
+
+    notice = open_notice(text, sender=peer.region, receiver=region.config.region, key_of=key_of)
+    if trust is None or trust.log(notice.origin) is None:
+        raise Malformed(Reason.NOTICE, "about a log that is not the sender's")
+    if any(each.uri not in trust.status_uris for each in notice.licences):
+        raise Malformed(Reason.NOTICE, "about a status list that is not the sender's")
+    return notice
+
+
+def _take_down(tx: Writing, region_code: str, notice: Notice, text: str, at: datetime) -> str:
+    """Keep a notice and the names it gives; one whose places are not those we know is refused as a whole."""
+    table = peer_notices_in
+    seen = select(table.c.state).where(
+        table.c.region == region_code, table.c.entry == notice.entry, table.c.cause == notice.cause
+    )
+    if tx.execute(seen).first() is not None:
+        return KNOWN
+    places = _places(tx, region_code, [each.identifier for each in notice.licences])
+    for each in notice.licences:
+        if places.get(each.identifier, (each.uri, each.slot)) not in ((None, None), (each.uri, each.slot)):
+            return f"{REFUSED}: place"
+    rested = [each for each in notice.licences if each.identifier in places]
+    state = WAITING if rested else IGNORED
+    row = {"region": region_code, "entry": notice.entry, "cause": notice.cause, "notice": text}
+    tx.execute(table.insert().values(**row, received_at=at, state=state, detail=notice.event))
+    for each in rested:
+        name(tx, region_code, each.identifier, notice.cause, notice.entry, notice.event)
+    return state
+
+
+def _places(tx: Reading, region_code: str, identifiers: Sequence[str]) -> dict[str, tuple[str | None, int | None]]:
+    """Where those of the peer's licences lie that something here rests on; no place where it is not known yet."""
+    ids = [f"{region_code}:{each}" for each in identifiers]
+    rests = select(lineage.c.parent_id).where(lineage.c.parent_kind == "foreign", lineage.c.parent_id.in_(ids))
+    found: dict[str, tuple[str | None, int | None]] = {
+        each.partition(":")[2]: (None, None) for each in tx.execute(rests.distinct()).scalars()
+    }
+    table = foreign_licences
+    known = select(table.c.identifier, table.c.uri, table.c.slot).where(
+        table.c.region == region_code, table.c.identifier.in_(list(found))
+    )
+    found.update({row[0]: (row[1], row[2]) for row in tx.execute(known)})
+    return found
