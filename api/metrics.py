@@ -39,13 +39,13 @@ class Metrics:
         self.status_age = Gauge(
             "elicence_status_list_age_seconds", "Age of the oldest published status list.", registry=self.registry
         )
-        self.witnessed = Counter(
+        self.witness_answers = Counter(
             "elicence_witness_answers_total",
             "Answers of our witness by log, empty for one it does not know.",
             ["log", "answer"],
             registry=self.registry,
         )
-        self.misbehaviour = Counter(
+        self.witness_misbehaviour = Counter(
             "elicence_witness_misbehaviour_total",
             "Checkpoints a log signed against what our witness had cosigned, by kind.",
             ["log", "kind"],
@@ -67,7 +67,7 @@ class Metrics:
             "Cosignatures of configured witnesses that failed, since the process started.",
             registry=self.registry,
         )
-        self.witnessed = Gauge(
+        self.log_witnessed = Gauge(
             "elicence_log_witnessed_size", "Entries under a witnessed checkpoint.", registry=self.registry
         )
 
@@ -79,7 +79,7 @@ class Metrics:
         for witness, failures in figures["failures"].items():
             self.witness_failures.labels(witness).set(failures)
         self.witness_bad_lines.set(figures["bad_lines"])
-        self.witnessed.set(figures["size"])
+        self.log_witnessed.set(figures["size"])
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

@@ -100,6 +100,6 @@ async def _body(request: Request) -> bytes:
 def _count(metrics: Metrics, result: Result) -> None:
     """Count an answer; only logs we know get a label of their own, so nobody can make them grow."""
     log = result.origin or ""
-    metrics.witnessed.labels(log, str(result.outcome)).inc()
+    metrics.witness_answers.labels(log, str(result.outcome)).inc()
     if result.misbehaviour is not None:
-        metrics.misbehaviour.labels(log, result.misbehaviour).inc()
+        metrics.witness_misbehaviour.labels(log, result.misbehaviour).inc()
