@@ -49,5 +49,7 @@ async def prometheus(request: Request, region: RegionNow) -> Response:
     held.published.set(figures["published"])
     held.checkpoint_age.set(figures["checkpoint_age_s"])
     held.status_age.set(figures["status_age_s"])
+    if figures["witnesses"] is not None:
+        held.watch(figures["witnesses"])
     # Collecting takes a lock and some milliseconds when there are many routes.
     return Response(await asyncio.to_thread(held.text), media_type=metrics.MEDIA_TYPE)

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.call import RegionNow
 from api.operations import described
-from ledger import status_tokens, trust_publishing
+from ledger import cosigning, status_tokens, trust_publishing
 from ledger.errors import Code, Refusal
 from ledger.receipts import receipt_of
 
@@ -69,6 +69,17 @@ def _takes_gzip(request: Request) -> bool:
 async def checkpoint(request: Request, region: RegionNow) -> Response:
     """Return the newest checkpoint as a signed note (C2SP tlog-checkpoint)."""
     return static_answer(request, region.files.read("checkpoint"), NOTE, REVALIDATE)
+
+
+@router.get(
+    "/log/checkpoint.witnessed",
+    response_class=Response,
+    summary="The newest checkpoint that a quorum of witnesses cosigned",
+    **described("getWitnessedCheckpoint", gives=NOTE, refuses=["path.unknown"]),
+)
+async def witnessed_checkpoint(request: Request, region: RegionNow) -> Response:
+    """Return the newest checkpoint with the cosignatures of at least a quorum; 404 before the first."""
+    return static_answer(request, region.files.read(cosigning.FILE), NOTE, REVALIDATE)
 
 
 @router.get(

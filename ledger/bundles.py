@@ -17,7 +17,7 @@ from ledger.errors import Code, Refusal
 from ledger.events import Event
 from ledger.history import load_event
 from ledger.licences import entry_of
-from ledger.receipts import counting_size, receipt_of, receipts_of
+from ledger.receipts import counting_size, receipt_of, receipts_of, shown_size
 from ledger.status_tokens import path_of
 from ledger.tables.licences import licence_versions, licences
 from ledger.tables.log import thing_events
@@ -43,7 +43,8 @@ async def bundle_of(region: Region, licence: str, version: int | None = None) ->
         raise Refusal(Code.STATUS_LIST_UNKNOWN, list=list_num)
     receipt = await receipt_of(region, event.idx, size=size, wait=True)
     # Events that no checkpoint covers yet are left out: the status list, which is newer, speaks of them already.
-    covered = [idx for idx in later if idx < region.publisher.size]
+    shown = await shown_size(region)
+    covered = [idx for idx in later if idx < shown]
     return format_bundle(
         Bundle(
             licence=compact_of(event, region.catalogue),

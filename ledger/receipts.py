@@ -1,7 +1,8 @@
 """Receipts, composed when asked for: from the entry, the head of its record, and the published tiles. None is stored.
 
-The proof ends in the newest checkpoint this process serves, or in an older one that a trust list names, because what
-a retired or compromised key signed counts only under the tree in which its term ended (protocol 12, 16).
+The proof ends in the newest checkpoint that a quorum of witnesses cosigned, where a policy asks for one and it covers
+the entry; else in the newest this process serves; or in an older one that a trust list names, because what a retired or
+compromised key signed counts only under the tree in which its term ended (protocol 12, 16).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from ledger import positions
+from ledger import positions, witnessed
 from ledger.catalogue import Catalogue
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
@@ -22,6 +23,7 @@ from ledger.tables.licences import licence_versions, licences
 from ledger.tables.log import entries, records
 from ledger.tile_files import hash_reader
 from ledger.vault import Vault, digest_of
+from ledger.witness_policies import policy_of
 from verifiers import commitment, receipt, statement
 from verifiers.commitment import NO_DOCUMENT, Opening
 from verifiers.encoding import b64u_decode
@@ -41,22 +43,54 @@ async def receipts_of(region: Region, indexes: Sequence[int], *, size: int | Non
     is no longer kept.
     """
     openings = await region.database.read(lambda tx: [opening_of(tx, region.vault, idx) for idx in indexes])
-    note = region.publisher.note if size is None else await region.database.read(lambda tx: checkpoint_at(tx, size))
+    last = max(indexes, default=-1)
+    note = await region.database.read(
+        lambda tx: _ending(tx, region, last) if size is None else _exactly(tx, region, size)
+    )
     if note is None:
         raise Refusal(Code.RECEIPT_PENDING if size is None else Code.CHECKPOINT_UNKNOWN, size=size or 0)
     # A tree that another process published may have no tiles here yet.
     here = min(served_size(note), region.publisher.size)
-    if max(indexes, default=-1) >= here or served_size(note) > here:
+    if last >= here or served_size(note) > here:
         raise Refusal(Code.RECEIPT_PENDING, retry_after=1, idx=max(indexes, default=0), published=here)
     return await asyncio.to_thread(_compose, region, list(zip(indexes, openings, strict=True)), note)
 
 
 async def receipt_of(region: Region, idx: int, *, size: int | None = None, wait: bool = False) -> str:
-    """Return the receipt of one entry; `wait` waits until a checkpoint covers it. Raises what `receipts_of` raises."""
+    """Return the receipt of one entry; `wait` waits until a checkpoint that may be shown covers it.
+
+    Raises what `receipts_of` raises.
+    """
     if wait and size is None:
-        await region.publisher.published(idx)
+        if region.withholds and region.cosigner is not None:
+            await region.cosigner.witnessed(idx)
+        else:
+            await region.publisher.published(idx)
     [text] = await receipts_of(region, [idx], size=size)
     return text
+
+
+async def shown_size(region: Region) -> int:
+    """Return how many entries are under a checkpoint that may be shown."""
+    return await region.database.read(witnessed.newest_size) if region.withholds else region.publisher.size
+
+
+def _ending(tx: Reading, region: Region, last: int) -> str | None:
+    """Return the note in which receipts of entries up to `last` end."""
+    found = witnessed.newest(tx) if policy_of(region.catalogue).quorum else None
+    if found is not None and found.size <= region.publisher.size and (last < found.size or region.withholds):
+        return found.note
+    return None if region.withholds else region.publisher.note
+
+
+def _exactly(tx: Reading, region: Region, size: int) -> str | None:
+    """Return the note of the tree of `size` entries, with the cosignatures it has."""
+    found = witnessed.at_size(tx, size)
+    if found is not None:
+        return found.note
+    if region.withholds and size > witnessed.newest_size(tx):
+        return None
+    return checkpoint_at(tx, size)
 
 
 def counting_size(tx: Reading, catalogue: Catalogue, origin: str, idx: int) -> int | None:

@@ -187,6 +187,8 @@ class Region:
         await self.writer.stop()
         await self.status.pulse.stop()
         await self.publisher.stop()
+        if self.outside is not None:
+            await self.outside.close()
         self.database.close()
 
     @property

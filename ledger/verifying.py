@@ -133,6 +133,13 @@ class OnlineVerifier:
                 if refusal.code not in (Code.RECEIPT_PENDING, Code.CHECKPOINT_UNKNOWN):
                     raise
                 return None  # sequenced, not yet published: the verdict says that its receipt is missing
+            if (
+                size is None
+                and region.cosigner is not None
+                and region.log_policy.quorum
+                and idx >= region.cosigner.size
+            ):
+                return known  # one that ends in a witnessed checkpoint is on its way
             self._receipts[idx, size] = known
             if len(self._receipts) > RECEIPTS_KEPT:
                 self._receipts.popitem(last=False)
