@@ -70,7 +70,7 @@ async def add_checkpoint(request: Request) -> Response:
     "/witness/{origin_hash}/checkpoint",
     response_class=Response,
     summary="The newest checkpoint our witness cosigned for a log",
-    **described("getWitnessedCheckpoint", gives=NOTE, refuses=["checkpoint.unknown", "witness.state_missing"]),
+    **described("getCosignedCheckpoint", gives=NOTE, refuses=["checkpoint.unknown", "witness.state_missing"]),
 )
 async def witnessed_checkpoint(
     request: Request,
