@@ -28,6 +28,7 @@ from api import (
     notices,
     oauth,
     page_routes,
+    peer_cascade,
     peer_routes,
     peers,
     published,
@@ -48,6 +49,8 @@ from api.peer_calls import SignedCalls
 from api.rendering import Rendering
 from api.settings import Settings
 from ledger.batches import BatchRunner
+from ledger.following import Following
+from ledger.foreign_tending import ForeignTending
 from ledger.issue_desk import IssueDesk
 from ledger.region import Region
 from ledger.settling import Tending
@@ -77,6 +80,7 @@ ROUTERS = (
     published.router,
     witness.router,
     peer_routes.router,
+    peer_cascade.router,
     health.router,
     frames.router,
     page_routes.router,
@@ -131,6 +135,12 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
         region.reach(region.outside)
     if region.cosigner is not None:
         region.cosigner.pulse.start()
+    following = foreign = None
+    if region.outside is not None and region.following is None:
+        region.following = following = Following(region, region.outside)
+        foreign = ForeignTending(region)
+        following.start()
+        foreign.start()
     app.state.pulses = {"cases": tending.pulse, "batches": runner.pulse}  # readiness asks them
     tending.pulse.start()
     runner.pulse.start()
@@ -138,6 +148,11 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
     try:
         yield
     finally:
+        if foreign is not None:
+            await foreign.stop()
+        if following is not None:
+            await following.stop()
+            region.following = None
         await runner.stop()
         await tending.pulse.stop()
         if region.cosigner is not None:

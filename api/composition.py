@@ -1,5 +1,6 @@
 """From settings to a running region: the only places that open the key store of a service."""
 
+from api.outside_http import HttpOutside
 from api.settings import Settings
 from keys.file_store import FileKeyStore
 from ledger.clock import Clock
@@ -41,5 +42,10 @@ def open_store(settings: Settings) -> FileKeyStore:
 
 
 async def open_region(settings: Settings, clock: Clock | None = None) -> Region:
-    """Open key store and database and run the region."""
-    return await Region.open(region_config(settings), open_store(settings), clock=clock)
+    """Open key store and database and run the region, with its way to other services; closing it closes that too."""
+    outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca)
+    try:
+        return await Region.open(region_config(settings), open_store(settings), clock=clock, outside=outside)
+    except BaseException:
+        await outside.close()
+        raise

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import orjson
 from sqlalchemy import delete, insert, select
 
 from ledger import misbehaviour
 from ledger.clock import Clock
 from ledger.database import Database, Reading, Writing
 from ledger.following_faults import UNCHANGED, shortened, text_of, wanted
-from ledger.outside import Outside
+from ledger.outside import Outside, Unreachable
 from ledger.tables.peers import followed_status
 from verifiers.errors import VerificationError
 from verifiers.status_list import LENGTH_MAX, StatusList, open_status_list
@@ -29,6 +30,7 @@ from verifiers.trust_list import TrustList
 AT_ONCE: Final = 4
 """Status lists of one peer that are fetched at the same time."""
 
+_AGGREGATION_MAX: Final = 1_048_576
 _RENEW: Final = 0.8
 """A list of an unchanged log is asked for when this part of its `ttl` is over: its successor is signed then."""
 
@@ -57,6 +59,8 @@ class StatusFollower:
         self._clock = clock
         self._step_done = step_done
         self._held: dict[str, Held] = {}
+        self._used: frozenset[str] = frozenset()
+        self._used_etag: str | None = None
 
     @property
     def lists(self) -> tuple[StatusList, ...]:
@@ -86,8 +90,12 @@ class StatusFollower:
         Tells whether there was news, and whether a list waits for the log. Raises `Unreachable`, or
         `VerificationError` for what is no list of this peer.
         """
-        now = self._clock.now()
-        due = [name for name in trust.document.status_lists if self._is_due(name, trust, size, now)]
+        now, used = self._clock.now(), await self._in_use(base)
+        due = [
+            name
+            for name in trust.document.status_lists
+            if (name.uri in used or name.uri in self._held) and self._is_due(name, trust, size, now)
+        ]
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def fetch(name: StatusListName) -> tuple[bool, bool]:
@@ -101,6 +109,22 @@ class StatusFollower:
             for task in tasks:
                 task.cancel()
         return any(news for news, _ in found), any(waits for _, waits in found)
+
+    async def _in_use(self, base: str) -> frozenset[str]:
+        """Return the lists that the peer says are in use: its trust list names those of years to come as well.
+
+        Nobody signs this. Whoever leaves a list out shows what a list that is not served would show: nothing.
+        """
+        answer = await self._outside.get(f"{base}/status-lists", limit=_AGGREGATION_MAX, etag=self._used_etag)
+        if answer.status == UNCHANGED:
+            return self._used
+        try:
+            named = orjson.loads(wanted(answer, "the list of status lists"))["status_lists"]
+            self._used = frozenset(uri for uri in named if type(uri) is str)
+        except (ValueError, KeyError, TypeError):
+            raise Unreachable("the list of status lists is none") from None
+        self._used_etag = answer.etag
+        return self._used
 
     def _is_due(self, name: StatusListName, trust: TrustList, size: int, now: datetime) -> bool:
         held = self._held.get(name.uri)

@@ -203,7 +203,7 @@ async def regions_world(
                 )
             )
             road = Road(services)
-            region.outside = road
+            region.reach(road)
             if not pulses:
                 region.following = Following(region, road)
             service = await stack.enter_async_context(served(region, key, below, **(settings or {})))
