@@ -43,7 +43,7 @@ def open_store(settings: Settings) -> FileKeyStore:
 
 async def open_region(settings: Settings, clock: Clock | None = None) -> Region:
     """Open key store and database and run the region, with its way to other services; closing it closes that too."""
-    outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca)
+    outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca, proxy=settings.peer_proxy)
     try:
         return await Region.open(region_config(settings), open_store(settings), clock=clock, outside=outside)
     except BaseException:

@@ -30,17 +30,18 @@ _LONGEST_TAG: Final = 256
 
 class HttpOutside:
     """The real `ledger.outside.Outside`; `ca` is a PEM file of certificate authorities to believe instead of the
-    system's, `timeout_s` the deadline of each call.
+    system's, `timeout_s` the deadline of each call, `proxy` the address of an HTTP proxy to go through.
 
     Raises `OSError` where `ca` cannot be read, `ssl.SSLError` where it holds no certificate.
     """
 
-    def __init__(self, *, timeout_s: float = TIMEOUT_S, ca: Path | None = None) -> None:
+    def __init__(self, *, timeout_s: float = TIMEOUT_S, ca: Path | None = None, proxy: str | None = None) -> None:
         self._timeout_s = timeout_s
         self._closed = False
         self._client = httpx.AsyncClient(
             verify=ssl.create_default_context(cafile=None if ca is None else str(ca)),
             trust_env=False,
+            proxy=proxy,
             follow_redirects=False,
             http2=False,
             timeout=None,  # noqa: S113 - every call has one deadline for all it does

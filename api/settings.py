@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     peer_ca: Path | None = Field(
         default=None, description="Certificates (PEM) to trust for TLS to other regions; none: those of the system."
     )
+    peer_proxy: str | None = Field(
+        default=None, description="HTTP proxy for calls to other regions, where there is one; none: directly."
+    )
     recognition_notice_s: int = Field(
         default=172_800,
         ge=0,

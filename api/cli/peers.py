@@ -191,7 +191,7 @@ def with_network(work: Callable[[Region], Awaitable[T]]) -> T:
         if region.outside is not None:
             return await work(region)
         settings = settings_or_exit()
-        outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca)
+        outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca, proxy=settings.peer_proxy)
         region.outside = outside
         try:
             return await work(region)
