@@ -18,7 +18,7 @@ from keys.errors import BadCertificate
 from ledger.errors import Code, Refusal
 from verifiers import approval
 from verifiers.encoding import b64u_encode
-from verifiers.errors import Reason, VerificationError
+from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.legal_dates import format_time
 from verifiers.members import Members
 from verifiers.trust_document import ORIGIN, REGION, URI, Names
@@ -159,5 +159,7 @@ def pinned_root(text: str, pointer: str = "/root") -> str:
 
 def _rule(members: Members) -> WitnessRule:
     rule = WitnessRule.read(members)
-    rule.keys()  # a verifier key that is none would make every receipt of the peer fail later
+    # A key that is none, or can only sign for logs, would make every receipt of the peer fail later.
+    if not all(key.timed for key in rule.keys()):
+        raise Malformed(Reason.TRUST, "a verifier key that cannot cosign")
     return rule

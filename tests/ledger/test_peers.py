@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copyfile
@@ -13,72 +13,37 @@ import pytest
 from sqlalchemy import select
 
 from keys.certificates import fingerprint
-from keys.private_key import PrivateKey
 from keys.public_key import PublicKey
 from ledger import clients, peers
 from ledger.clock import ManualClock
 from ledger.errors import Code, Refusal
 from ledger.history import load_event
-from ledger.outside import NO_HEADERS, Answer, Unreachable
+from ledger.outside import Answer
 from ledger.rebuilding import rebuild
 from ledger.region import Region
 from ledger.tables.peers import followed_lists
+from tests.ledger.peering import KEYS, THERE, Documents, approve, register
 from tests.region import OPERATOR, region_on
+from tests.verifiers.log_world import WITNESSES
 from verifiers import approval
 from verifiers.encoding import b64u_decode, b64u_encode
-from verifiers.jws import compact
 from verifiers.trust_list import open_trust_list
 
-THERE = "https://r620000.example"
-KEYS = {name: PrivateKey.from_secret("ES256", bytes([n]) * 32) for n, name in enumerate(("ann", "bob", "eve"), 1)}
 
-
-class Published:
+class Published(Documents):
     """The way to another region: its published files, or what a test puts in their place."""
 
     def __init__(self, peer: Region) -> None:
+        super().__init__({})
         self.peer = peer
-        self.instead: dict[str, bytes] = {}
-        self.down = False
 
-    async def get(self, url: str, *, limit: int, etag: str | None = None) -> Answer:
-        """Answer as the peer's web server does."""
-        if self.down or not url.startswith(THERE):
-            raise Unreachable("nobody answers there")
-        path = url.removeprefix(THERE)
-        body = self.instead.get(path) or self._file(path)
-        return Answer(404, b"") if body is None else Answer(200, body)
-
-    async def post(
-        self, url: str, body: bytes, *, media_type: str, limit: int, headers: Mapping[str, str] = NO_HEADERS
-    ) -> Answer:
-        """Nothing is sent here."""
-        raise Unreachable("nobody answers there")
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    def _file(self, path: str) -> bytes | None:
+    def document(self, path: str) -> bytes | None:
+        """What lies at `path`: a test's own document, or the region's."""
+        if path in self.shown:
+            return self.shown[path]
         if path == "/.well-known/elicence-region":
             return orjson.dumps({"region": self.peer.config.region, "log": {"origin": self.peer.origin}})
-        if path == "/trust-list":
-            return self.peer.files.read("trust-list/latest")
-        return self.peer.files.read(path.lstrip("/"))
-
-
-def approve(
-    proposal: dict[str, Any], who: str, *, at: datetime, key: PrivateKey | None = None, kid: str | None = None
-) -> str:
-    """Sign an approval as the command does for an operator."""
-    signer = key or KEYS[who]
-    to_sign = approval.signing_input(proposal, approver=who, kid=kid or signer.public_key.kid, at=at)
-    return compact(to_sign, signer.sign(to_sign))
-
-
-async def register(region: Region, who: str, *, scopes: list[str] | None = None, key: PrivateKey | None = None) -> None:
-    """Register somebody's client."""
-    jwks = {"keys": [(key or KEYS[who]).public_key.jwk()]}
-    await clients.register(region, {"id": who, "name": who, "scopes": scopes or ["operate"], "jwks": jwks})
+        return self.peer.files.read("trust-list/latest" if path == "/trust-list" else path.lstrip("/"))
 
 
 class World:
@@ -204,13 +169,13 @@ async def test_the_root_is_never_taken_from_the_network(world: World) -> None:
 async def test_a_region_that_does_not_answer_or_lies_is_refused(world: World) -> None:
     """Silence, an error page, a token of another kind, a list for another address: each has its code."""
     there = world.there
-    there.instead["/trust-list"] = b"<html>"
+    there.shown["/trust-list"] = b"<html>"
     await refused(Code.PEER_LIST_INVALID, world.propose())
-    there.instead = {"/.well-known/elicence-region": b'{"region":"630000"}'}
+    there.shown = {"/.well-known/elicence-region": b'{"region":"630000"}'}
     await refused(Code.PEER_LIST_INVALID, world.propose())
-    there.instead = {"/.well-known/elicence-region": b"[]"}
+    there.shown = {"/.well-known/elicence-region": b"[]"}
     await refused(Code.PEER_LIST_INVALID, world.propose())
-    there.instead = {}
+    there.shown = {}
     there.down = True
     await refused(Code.PEER_UNREACHABLE, world.propose())
     world.home.outside = None
@@ -237,7 +202,7 @@ async def test_a_region_does_not_admit_itself(world: World) -> None:
     """Neither its own code nor its own root."""
     own = Published(world.home)
     assert await world.home.trust.settled(20)
-    own.instead["/trust-list"] = world.home.files.read("trust-list/latest") or b""
+    own.shown["/trust-list"] = world.home.files.read("trust-list/latest") or b""
     world.home.outside = own
     raised = await refused(
         Code.PEER_LIST_INVALID,
@@ -364,11 +329,17 @@ async def test_a_withdrawn_peer_comes_back_only_by_being_admitted_anew(world: Wo
 async def test_what_we_demand_of_their_witnesses_is_changed_by_two(world: World) -> None:
     """The rule is part of what is approved, and stands in the catalogue."""
     await world.admitted()
-    vkey = world.there.peer.vkeys[0]
-    rule = {"k": 1, "keys": [{"name": vkey.split("+")[0], "vkey": vkey, "url": "https://w.example/witness"}]}
+    witness, _ = WITNESSES[0]
+    row = {"name": witness.name, "vkey": witness.to_text(), "url": "https://witness.example/witness"}
+    rule: dict[str, Any] = {"k": 1, "keys": [row]}
     await refused(
         Code.PEER_WITNESSES_INVALID,
         peers.propose(world.home, {"act": "change", "region": "620000", "witnesses": rule | {"k": 2}}),
+    )
+    log_key = {"k": 1, "keys": [row | {"name": world.there.peer.origin, "vkey": world.there.peer.vkeys[0]}]}
+    await refused(
+        Code.PEER_WITNESSES_INVALID,
+        peers.propose(world.home, {"act": "change", "region": "620000", "witnesses": log_key}),
     )
     change = (await peers.propose(world.home, {"act": "change", "region": "620000", "witnesses": rule}))["proposal"]
 
