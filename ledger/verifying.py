@@ -5,6 +5,9 @@ where its signature is good (protocol 25). Where an offline verifier needs a rec
 asked itself: the entry is there, and the slot says now what the next list will say. A receipt is composed only where
 the order of things matters, for keys and grants that have ended or were compromised. Nothing is cached but the opened
 trust list and, bounded, checkpoints and those receipts.
+
+A document that the ledger does not hold may be another region's. It is judged by that region's lists as this region
+follows them, without asking anybody now; our ledger has no say in it, so its verdict has no step `ledger`.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from verifiers.verification import verify
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ledger.following import Following
     from ledger.region import Region
 
 BOUND_S: Final = 1
@@ -84,29 +88,47 @@ class OnlineVerifier:
         self._checkpoints = CheckpointCache()
         self._receipts: OrderedDict[tuple[int, int | None], str] = OrderedDict()
 
-    async def verdict(self, presented: str) -> Verdict:
-        """Judge an SD-JWT VC, a bundle or the text of a static code as of now. Raises nothing for what is presented."""
-        return (await self.judge(presented))[0]
+    async def verdict(self, presented: str, receipt: str | None = None) -> Verdict:
+        """Judge an SD-JWT VC, a bundle or the text of a static code as of now. Raises nothing for what is presented.
 
-    async def judge(self, presented: str) -> tuple[Verdict, Held | None]:
+        `receipt` is one that came with it: another region's licence needs one, ours is looked up here.
+        """
+        return (await self.judge(presented, receipt))[0]
+
+    async def judge(self, presented: str, receipt: str | None = None) -> tuple[Verdict, Held | None]:
         """Return the verdict and what the ledger holds of the document, if anything."""
         region, at = self._region, self._region.clock.now()
         digest = _digest_of(presented)
         held, seq = await region.database.read(lambda tx: _look_up(tx, digest), cheap=True)
         trust = await self._trust_list(seq, at)
-        found = self._verify(presented, trust, at, None)
-        if held is not None and trust is not None and _order_matters(found, trust, held):
-            found = self._verify(presented, trust, at, await self._receipt(held.idx))
         if held is None:
-            return _unknown(found, digest is not None), None
+            # What we hold is ours, whatever anybody's list says, so only the rest is compared with the lists of peers.
+            found = self._verify(presented, trust, at, receipt, region.following)
+            return (found if _foreign(found) else _unknown(found, digest is not None)), None
+        found = self._verify(presented, trust, at, receipt)
+        if trust is not None and _order_matters(found, trust, held) and not _failed(found, Step.RECEIPT):
+            found = self._verify(presented, trust, at, await self._receipt(held.idx))
         told = [] if held.state == "valid" and not held.slot else await self._standing(held, day_of(at))
         return _sharpened(found, held, told), held
 
-    def _verify(self, presented: str, trust: TrustList | None, at: datetime, receipt: str | None) -> Verdict:
+    def _verify(
+        self,
+        presented: str,
+        trust: TrustList | None,
+        at: datetime,
+        receipt: str | None,
+        following: Following | None = None,
+    ) -> Verdict:
         try:
-            policy = Policy(root=self._root)
             return verify(
-                presented, trust=trust, receipt=receipt, at=at, policy=policy, cache=self._checkpoints
+                presented,
+                trust=trust,
+                status=() if following is None else following.status_lists(),
+                receipt=receipt,
+                at=at,
+                policy=Policy(root=self._root),
+                cache=self._checkpoints,
+                peers=() if following is None else following.views(),
             ).verdict
         except NotVerified as refused:
             return refused.verdict
@@ -224,6 +246,11 @@ def _order_matters(found: Verdict, trust: TrustList, held: Held) -> bool:
     return any(check.step is Step.POSITION and check.mark is Mark.UNDETERMINED for check in found.checks)
 
 
+def _foreign(found: Verdict) -> bool:
+    """Whether a document was taken for another region's, recognised or not."""
+    return any(check.step is Step.PEER for check in found.checks)
+
+
 def _unknown(found: Verdict, readable: bool) -> Verdict:
     """The verdict on a document the ledger does not hold; what cannot even be read is refused for that alone."""
     if not readable:
@@ -251,6 +278,10 @@ def _sharpened(found: Verdict, held: Held, told: list[Finding]) -> Verdict:
 
 def _passed(found: Verdict, step: Step) -> bool:
     return any(check.step is step and check.mark is Mark.PASSED for check in found.checks)
+
+
+def _failed(found: Verdict, step: Step) -> bool:
+    return any(check.step is step and check.mark is Mark.FAILED for check in found.checks)
 
 
 def _skipped(found: Verdict, step: Step) -> bool:

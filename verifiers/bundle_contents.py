@@ -23,7 +23,7 @@ def adopt(case: Examination, bundle: Bundle) -> None:
     """Open the bundle's trust list and its status list under roots that the verifier has: nothing here selects one.
 
     A list under the pinned root replaces the verifier's own where it is newer. One under the root of a peer, as the
-    verifier's own list names it, replaces what is known of that peer where it is newer.
+    verifier's own list names it, replaces what is known of that peer where it is newer, unless its log is followed.
     """
     own = case.trust
     root = case.policy.root
@@ -70,6 +70,8 @@ def _peer_list(case: Examination, bundle: Bundle) -> TrustList | None:
         return kept
     if inner.region != row.region or (kept is not None and not _newer(inner, kept)):
         return kept
+    if known is not None and known.logged:
+        return kept  # whoever follows the peer takes only versions that are in its log, and takes them soon
     # What is new in the bundle nobody has followed; a log that was in doubt stays so.
     watch = Watch.UNWATCHED if known is None or known.watch is Watch.FOLLOWED else known.watch
     view = PeerView(inner, watch) if known is None else replace(known, trust=inner, watch=watch, logged=None)

@@ -60,15 +60,17 @@ def test_a_bundle_from_abroad_brings_its_list_which_counts_under_the_root_we_kno
 
 
 def test_a_bundles_list_replaces_ours_of_that_peer_only_where_it_is_newer() -> None:
-    """A key found stolen since the bundle was made falls with it; a log in doubt stays in doubt."""
+    """A key found stolen since falls with it; a log in doubt stays so; one that is followed needs no bundle."""
     keys = ABROAD.key_change(f"{MARKET}/licence", revoked=Revocation(NOW, "compromised"))
-    newer = view(ABROAD.trust(seq=2, keys=keys))
+    newer = view(ABROAD.trust(seq=2, keys=keys), Watch.UNWATCHED, logged=None)
     token = ABROAD.trust_token(ABROAD.document(seq=3))
 
     assert bundled(peers=[newer]).reasons == (Reason.KEY_COMPROMISED,)
     assert bundled(peers=[newer], trust_list=token).outcome is Outcome.VALID
-    doubted = bundled(peers=[view(watch=Watch.FORKED)], trust_list=token)
+    doubted = bundled(peers=[view(watch=Watch.FORKED, logged=None)], trust_list=token)
     assert doubted.reasons == (Reason.PEER_FORKED,)
+    followed = view(ABROAD.trust(seq=2, keys=keys))
+    assert bundled(peers=[followed], trust_list=token).reasons == (Reason.KEY_COMPROMISED,)
 
 
 def test_a_bundle_with_a_list_older_than_one_seen_is_undetermined() -> None:
