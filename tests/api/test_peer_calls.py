@@ -13,7 +13,7 @@ import pytest
 
 from api import peer_caller
 from api.http_signatures import REGION_HEADER, sign_request
-from ledger import keys_registry, reliances
+from ledger import keys_registry, peers, reliances
 from ledger.outside import Unreachable
 from ledger.peer_calls import PeerRefused
 from ledger.tables.peers import peer_nonces
@@ -21,7 +21,7 @@ from ledger.tables.peers import reliances as reliance_rows
 from tests.ledger import cases
 from tests.ledger.licensing import FOOD, MARKET, food, furnish, issued
 from tests.region import OPERATOR
-from tests.regions import Place, RegionsWorld, admit, regions_world
+from tests.regions import Place, RegionsWorld, regions_world
 from verifiers.licence import parse
 
 A, B = "610000", "620000"
@@ -135,10 +135,10 @@ async def test_a_key_for_something_else_does_not_count(world: RegionsWorld) -> N
     assert (await sent(world[B], headers)).json()["code"] == "peer.key_unknown"
 
 
-@pytest.mark.parametrize("status", ["suspended", "withdrawn"])
-async def test_a_peer_that_is_not_active_is_not_let_in(world: RegionsWorld, status: str) -> None:
+@pytest.mark.parametrize("cut", [peers.suspend, peers.withdraw], ids=["suspended", "withdrawn"])
+async def test_a_peer_that_is_not_active_is_not_let_in(world: RegionsWorld, cut: Callable[..., Any]) -> None:
     """Suspending a peer closes the door at once."""
-    await admit(world[B].region, world[A].region, status=status)
+    await cut(world[B].region, OPERATOR, A, "示例原因")
 
     answer = await sent(world[B], await signed(world[A], world[B]))
 

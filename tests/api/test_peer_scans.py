@@ -27,7 +27,7 @@ from verifiers.encoding import b64u_decode
 from verifiers.licence import parse
 from verifiers.verdict import Outcome
 
-HERE, THERE = "610000", "620000"
+HERE, THERE = "620000", "610000"
 """The window's region, and the one whose licences are shown."""
 
 
@@ -94,7 +94,8 @@ async def test_a_window_sees_what_was_chosen_and_asked_for(world: RegionsWorld) 
     assert COMPANY["id"] not in str(seen) and COMPANY["name"] not in str(seen)
     assert seen["identifier"] == licence.identifier
     assert shown.receipt is not None
-    assert (await OnlineVerifier(there.region).verdict(shown.presented)).outcome is Outcome.VALID
+    verdict = await OnlineVerifier(there.region).verdict(shown.presented)
+    assert verdict.outcome is Outcome.VALID, verdict.findings
 
 
 async def test_without_a_choice_the_asked_fields_are_shown(world: RegionsWorld) -> None:
