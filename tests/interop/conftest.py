@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.strangers import Missing, Programs, go_programs, node_programs
+from tests.interop.strangers import Missing, Programs, aics_programs, go_programs, node_programs
 
 
 @pytest.fixture(scope="session")
@@ -35,5 +35,14 @@ def go() -> Programs:
     """Give the judges written in Go, or skip with what is missing."""
     try:
         return go_programs()
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def aics() -> Programs:
+    """Give the programs that need a newer Python than ours, or skip with what is missing."""
+    try:
+        return aics_programs()
     except Missing as missing:
         pytest.skip(str(missing))

@@ -1,4 +1,6 @@
-"""Other people's programs for Node.js and Go, pinned in `npm/` and `go/`, set up once below `var/interop`."""
+"""Other people's programs for Node.js, Go and a newer Python, pinned in `npm/`, `go/` and `aics/`, set up once below
+`var/interop`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from typing import Any
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / "var" / "interop"
 NODE_MAJOR = 20
+PYTHON_MINORS = (12, 13, 14)
 SET_UP_S = 540
 GO_TARGETS = ["./judge", "./cosigner", "github.com/transparency-dev/tessera/cmd/fsck"]
 # What a registry served is not what was pinned: that is no reason to skip.
@@ -85,6 +89,34 @@ def go_programs() -> Programs:
             done = _run(build, folder, environment)
             assert done.returncode == 0, done.stderr[-4000:]
     return Programs(folder / "bin", ())
+
+
+def aics_programs() -> Programs:
+    """Return the programs of `aics/`, with a Python of their own that has what they import. Raises `Missing`."""
+    python = _newer_python()
+    folder = CACHE / "aics"
+    with _once(HERE / "aics", folder, ("requirements.txt",)) as fresh:
+        if fresh:
+            needed = "no virtual environment could be made for tests/interop/aics"
+            _set_up([python, "-m", "venv", "--clear", str(folder / "venv")], folder, {}, needed)
+            install = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+            needed = "the Python registry did not give the packages of tests/interop/aics"
+            _set_up([*install, "--only-binary", ":all:", "-r", "requirements.txt"], folder, {}, needed)
+    return Programs(folder, (str(folder / "venv" / "bin" / "python"),))
+
+
+def _newer_python() -> str:
+    """Return a Python that the packages of `aics/` run on: one on the path, else one that pyenv keeps."""
+    named = [shutil.which(f"python3.{minor}") for minor in PYTHON_MINORS] + [sys.executable]
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    kept = [str(found) for minor in PYTHON_MINORS for found in root.glob(f"versions/3.{minor}.*/bin/python")]
+    for python in filter(None, (*named, *sorted(kept))):
+        asked = "import ensurepip, sys; print(sys.version_info[1])"
+        done = subprocess.run([python, "-c", asked], capture_output=True, text=True, timeout=30, check=False)
+        # a name on the path may be a switch that leads nowhere
+        if done.returncode == 0 and int(done.stdout) in PYTHON_MINORS:
+            return python
+    raise Missing("Python 3.12, 3.13 or 3.14 is needed, and none is here")
 
 
 def _tool(name: str, title: str) -> str:
