@@ -69,7 +69,7 @@ class _Change:
 
 
 class ForeignTending:
-    """Keeps what rests on other regions' licences in step with them; `pulse` looks, `calls` asks and tells the peers."""
+    """Keeps what rests on other regions' licences in step: `pulse` looks at them, `calls` asks and tells the peers."""
 
     def __init__(self, region: Region) -> None:
         self._region = region

@@ -166,8 +166,8 @@ def newest_edge(tx: Reading, size: int, things: frozenset[Thing]) -> bool:
 class BasisSound:
     """Condition of a proposal: nothing suspends, revokes or freezes the thing that the new licence rests on.
 
-    `kind` and `id` as in `lineage`. Refused with `basis.cause_open`. A credit check cannot fall, so it always passes, as
-    does a licence of a region whose log nobody here follows.
+    `kind` and `id` as in `lineage`. Refused with `basis.cause_open`. A credit check cannot fall, so it always passes,
+    as does a licence of a region whose log nobody here follows.
     """
 
     kind: str

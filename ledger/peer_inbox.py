@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
@@ -19,6 +19,7 @@ from ledger.database import Reading, Writing
 from ledger.foreign_meaning import name
 from ledger.peer_calls import trust_list_of
 from ledger.recognised import Peer
+from ledger.request_members import RequestMembers
 from ledger.tables.licences import lineage
 from ledger.tables.peers import foreign_licences, peer_notices_in
 from verifiers.errors import Malformed, Reason, VerificationError
@@ -32,6 +33,9 @@ WAITING: Final = "waiting"
 KNOWN: Final = "known"
 IGNORED: Final = "ignored"
 REFUSED: Final = "refused"
+
+TOGETHER: Final = 100
+"""Notices in one call."""
 
 refused: Counter[str] = Counter()
 """Notices this process has refused, by the region that sent them; for metrics."""
@@ -59,7 +63,7 @@ async def receive(region: Region, peer: Peer, texts: Sequence[str]) -> list[str]
             refused[peer.region] += 1
     if WAITING in states:
         if region.following is not None:
-            region.following.pulse.wake()
+            region.following.wake(peer.region)
         for wake in region.on_notice:
             wake(peer.region)
     return states
@@ -114,3 +118,11 @@ def _places(tx: Reading, region_code: str, identifiers: Sequence[str]) -> dict[s
     )
     found.update({row[0]: (row[1], row[2]) for row in tx.execute(known)})
     return found
+
+
+def texts_of(body: Any) -> tuple[str, ...]:
+    """Read the body `{"notices": [compact JWS, …]}` of a call. Raises `Refusal` request.member_…"""
+    members = RequestMembers(body)
+    texts = tuple(members.texts("notices", TOGETHER))
+    members.done()
+    return texts
