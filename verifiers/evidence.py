@@ -8,6 +8,7 @@ from verifiers.checkpoint_cache import CheckpointCache
 from verifiers.claim import Claim
 from verifiers.errors import Reason, VerificationError
 from verifiers.examination import Examination, Ground
+from verifiers.grace import allowed_age_abroad_s, allowed_age_s
 from verifiers.legal_dates import format_time
 from verifiers.peer_view import stale_bound_s
 from verifiers.reasons import Note
@@ -147,11 +148,9 @@ def _allowed(case: Examination, ground: Ground, chosen: StatusList, trusted_type
 
     Another region is not given longer than our own type's grace, or our own lists' ttl, however it signs its lists.
     """
-    theirs = max(chosen.ttl or 0, 0 if trusted_type is None else trusted_type.grace_s)
     if ground.row is None or case.counts_as is None:
-        return theirs
-    intervals = None if case.trust is None else case.trust.document.intervals
-    return min(theirs, max(case.counts_as.grace_s, 0 if intervals is None else intervals.status_ttl_s))
+        return allowed_age_s(chosen.ttl, trusted_type)
+    return allowed_age_abroad_s(chosen.ttl, trusted_type, case.trust, case.counts_as)
 
 
 def _bound(ground: Ground, age: int, ttl: int, allowed: int) -> int:

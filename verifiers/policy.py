@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -55,12 +55,14 @@ class Seen:
     `trust` holds the highest trust list number of each region, by `REGION/ROOT` (the fingerprint, for two regions may
     claim one code; earlier versions wrote `REGION` alone, which counts for any root). `lists` holds the newest state of
     each status list, by URI for the region's own and by `ROOT URI` for another's, which could name any URI. `newest` is
-    the newest time vouched for by the region itself.
+    the newest time vouched for by the region itself. `kits` holds the highest version of an offline kit used, by
+    `REGION/ROOT` of the region that made it.
     """
 
     trust: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     lists: Mapping[str, SeenList] = field(default_factory=lambda: MappingProxyType({}))
     newest: dt.datetime | None = None
+    kits: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def highest(self, region: str, root: str) -> int:
         """The highest number seen of a trust list of `region` under the root with this fingerprint; 0 for none."""
@@ -72,22 +74,29 @@ class Seen:
         if self.trust.get(name) == highest:
             return self
         kept = {known: number for known, number in self.trust.items() if known != region}
-        return Seen({**kept, name: highest}, self.lists, self.newest)
+        return replace(self, trust={**kept, name: highest})
 
     def with_list(self, uri: str, origin: str, size: int) -> "Seen":
         """This, with the list `uri` now seen at `size` entries of `origin`."""
         known = self.lists.get(uri)
         if known is not None and known.size == size and known.origin == origin:
             return self
-        return Seen(self.trust, {**self.lists, uri: SeenList(origin, size)}, self.newest)
+        return replace(self, lists={**self.lists, uri: SeenList(origin, size)})
 
     def with_time(self, at: dt.datetime) -> "Seen":
         """This, and the time `at`."""
-        return self if self.newest is not None and self.newest >= at else Seen(self.trust, self.lists, at)
+        return self if self.newest is not None and self.newest >= at else replace(self, newest=at)
+
+    def with_kit(self, region: str, root: str, version: int) -> "Seen":
+        """This, and kit `version` made by `region` under the root with this fingerprint."""
+        name = f"{region}/{root}"
+        return self if self.kits.get(name, 0) >= version else replace(self, kits={**self.kits, name: version})
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form, as a state file keeps it."""
+        kits = [_region_row(name, self.kits[name]) for name in sorted(self.kits)]
         return {
+            **({"kits": kits} if kits else {}),
             "lists": [
                 {"origin": self.lists[uri].origin, "size": self.lists[uri].size, "uri": uri}
                 for uri in sorted(self.lists)
@@ -108,7 +117,10 @@ class Seen:
             _SEEN_LISTS_MAX,
         )
         trust = members.objects("trust", lambda row: (_region_name(row), row.integer("seq")), _SEEN_LISTS_MAX)
-        seen = cls(dict(trust), dict(lists), members.nullable("newest", members.time))
+        kits: tuple[tuple[str, int], ...] = ()
+        if members.has("kits"):  # earlier versions knew none
+            kits = members.objects("kits", lambda row: (_region_name(row), row.integer("seq")), _SEEN_LISTS_MAX)
+        seen = cls(dict(trust), dict(lists), members.nullable("newest", members.time), dict(kits))
         members.done()
         return seen
 
