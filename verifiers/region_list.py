@@ -118,13 +118,17 @@ def format_region_list(line: str, countersignature: str) -> str:
     return f"{line}\n{countersignature}\n"
 
 
-def read_draft(line: str) -> RegionList:
-    """The list in the anchor's line, signed by whoever its header names. Raises `VerificationError`.
+def read_draft(line: str, *, anchor: str | None = None) -> RegionList:
+    """The list in the anchor's line before it is countersigned, or to make the next version of it.
 
-    For the second person, who knows the anchor key and looks before countersigning, and for making the next version.
+    Its signature is that of the pinned `anchor`, or without a pin of whoever the header names. Raises
+    `VerificationError`.
     """
     jws = _parsed(line, TYP)
-    _check(jws, _key_in(jws))
+    key = _key_in(jws)
+    if anchor is not None and key.key_id.hex() != anchor:
+        raise SignatureFailed(Reason.REGION_LIST_SIGNATURE, "signed with another key than the pinned one")
+    _check(jws, key)
     return _document(jws)
 
 

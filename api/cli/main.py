@@ -8,10 +8,13 @@ except ModuleNotFoundError:  # a verifier's bare install has this command too
 from api.cli import (
     catalogue,
     demo,
+    equivalences,
     examination,
+    hub,
     importing,
     keys,
     monitor,
+    peer_cascade,
     peers,
     registered_keys,
     service,
@@ -48,7 +51,12 @@ app.add_typer(catalogue.grants_app, name="grants")
 app.add_typer(catalogue.types_app, name="types")
 app.add_typer(catalogue.matters_app, name="matters")
 app.add_typer(catalogue.clients_app, name="clients")
+peers.app.command("held", help="列出待放行 / what is held for an operator")(peer_cascade.held)
+peers.app.command("release", help="放行或不予采取措施 / let it go on, or drop it")(peer_cascade.release)
+peers.app.command("notices", help="查看通知送达 / notices to a peer")(peer_cascade.notices)
 app.add_typer(peers.app, name="peers")
+app.add_typer(hub.app, name="hub")
+app.add_typer(equivalences.app, name="equivalences")
 witnesses.app.command("watch")(witness_service.watch)
 witnesses.app.command("unwatch")(witness_service.unwatch)
 witnesses.app.command("watched")(witness_service.watched)

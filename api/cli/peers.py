@@ -5,48 +5,47 @@ are at the machine, one `admit` does all of it. These work on the database direc
 own machine. Running services notice within a second.
 """
 
-import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from api import strict_json
 from api.cli.answers import answering, print_json, say
 from api.cli.catalogue import AsJson, Operator, in_region
-from api.cli.jwk_files import read_key
+from api.cli.peer_files import (
+    admission,
+    approvers,
+    file_text,
+    located,
+    read_proposal,
+    signed,
+    with_network,
+    witness_rule,
+)
 from api.cli.peer_lines import peer_line, shown_lines
-from api.cli.service import settings_or_exit
-from api.outside_http import HttpOutside
-from keys.certificates import check_root, fingerprint, parse_fingerprint
-from keys.certification import from_pem_or_der
-from keys.errors import BadCertificate
 from ledger import peer_listing, peers
 from ledger.actors import Actor
-from ledger.errors import Code, Refusal
 from ledger.region import Region
 from verifiers import approval
-from verifiers.errors import VerificationError
-from verifiers.jws import compact
-from verifiers.witness_policy import MAX_BYTES, parse_policy
-
-T = TypeVar("T")
 
 app = typer.Typer(help="互认地区 · other regions", no_args_is_help=True)
-
-_MAX_FILE = 33_554_432  # what a region of three thousand departments shows
 
 Url = Annotated[str, typer.Argument(help="对方地址 / base address of the other region")]
 Code6 = Annotated[str, typer.Argument(metavar="REGION", help="地区代码 / region code")]
 Root = Annotated[
-    str, typer.Option("--root", help="根证书文件或指纹，不得取自网络 / its root: file or fingerprint, out of band")
+    str | None,
+    typer.Option("--root", help="根证书文件或指纹，不得取自网络 / its root: file or fingerprint, out of band"),
 ]
 Witnesses = Annotated[
     Path | None,
     typer.Option("--witnesses", help="见证要求：tlog-policy 或 JSON / witness rule", exists=True, dir_okay=False),
 ]
+HubList = Annotated[
+    Path | None, typer.Option("--hub", help="枢纽名录 / a hub's list of regions", exists=True, dir_okay=False)
+]
+Anchor = Annotated[str, typer.Option("--anchor", help="名录的锚密钥指纹 / pinned anchor key of that list")]
+Countersigner = Annotated[str, typer.Option("--countersigner", help="名录的副署密钥指纹 / and its second key")]
 Approve = Annotated[
     list[str] | None, typer.Option("--approve", help="客户端=私钥文件，两次 / CLIENT=JWKFILE, twice", metavar="C=FILE")
 ]
@@ -59,10 +58,22 @@ Reason = Annotated[str, typer.Option("--reason", help="理由 / why")]
 
 
 @app.command("propose", help="查看并提出互认 / see what would be trusted, and propose it")
-def propose(url: Url, root: Root, witnesses: Witnesses = None, out: Out = None, as_json: AsJson = False) -> None:
+def propose(
+    url: Url,
+    root: Root = None,
+    witnesses: Witnesses = None,
+    hub_list: HubList = None,
+    anchor: Anchor = "",
+    countersigner: Countersigner = "",
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
     """Fetch what the region shows, check it under the root, and write the proposal for two operators to approve."""
     with answering(as_json):
-        found = with_network(lambda region: peers.propose(region, admission(url, root, witnesses)))
+        base, pinned = located(url, root, hub_list, anchor, countersigner)
+        if base is None or pinned is None:
+            raise typer.BadParameter("须有 --root 或 --hub / --root or --hub is needed")
+        found = with_network(lambda region: peers.propose(region, admission(base, pinned, witnesses)))
         _deliver(found, out, as_json)
 
 
@@ -77,7 +88,7 @@ def approve(
 ) -> None:
     """Add an approval to the proposal in `file`. It needs neither network nor database, only the operator's key."""
     with answering(as_json):
-        found = _read(file)
+        found = read_proposal(file)
         if not as_json:
             typer.echo("\n".join(shown_lines(found)))
         _confirm("批准该提案？ Approve this?", yes)
@@ -95,21 +106,28 @@ def approve(
 def admit(
     operator: Operator,
     url: Annotated[str | None, typer.Argument(help="对方地址 / base address of the other region")] = None,
-    root: Annotated[str | None, typer.Option("--root", help="根证书文件或指纹 / its root, out of band")] = None,
+    root: Root = None,
     witnesses: Witnesses = None,
     approvals: Approve = None,
     proposal: ProposalFile = None,
+    hub_list: HubList = None,
+    anchor: Anchor = "",
+    countersigner: Countersigner = "",
     yes: Sure = False,
     as_json: AsJson = False,
 ) -> None:
-    """Admit the region of an approved proposal; or fetch, show, approve and admit in one go."""
+    """Admit the region of an approved proposal; or fetch, show, approve and admit in one go.
+
+    With a hub's list, URL may be a region code, and the root is the one on the list; everything else is the same.
+    """
     with answering(as_json):
+        url, root = located(url, root, hub_list, anchor, countersigner)
         if (proposal is None) == (url is None or root is None):
-            raise typer.BadParameter("URL 与 --root，或 --proposal / either URL and --root, or --proposal")
+            raise typer.BadParameter("URL 与 --root 或 --hub，或 --proposal / URL with --root or --hub, or --proposal")
 
         async def work(region: Region) -> dict[str, Any]:
             if proposal is not None:
-                found = _read(proposal)
+                found = read_proposal(proposal)
             else:
                 found = await peers.propose(region, admission(url or "", root or "", witnesses))
             return await _carry_out(region, found, approvals, yes, as_json, operator, None)
@@ -184,73 +202,6 @@ def change(
     _approved_act(body, operator, approvals, proposal, out, yes, as_json)
 
 
-def with_network(work: Callable[[Region], Awaitable[T]]) -> T:
-    """Open the region with its way to other regions, do `work`, and close both."""
-
-    async def run(region: Region) -> T:
-        if region.outside is not None:
-            return await work(region)
-        settings = settings_or_exit()
-        outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca, proxy=settings.peer_proxy)
-        region.outside = outside
-        try:
-            return await work(region)
-        finally:
-            await outside.close()
-
-    return in_region(run)
-
-
-def admission(url: str, root: str, witnesses: Path | None) -> dict[str, Any]:
-    """Return the body of a proposal to admit. Raises `Refusal`, `BadCertificate`, `OSError`."""
-    return {"base": url, "root": root_of(root), "witnesses": witness_rule(witnesses)}
-
-
-def root_of(given: str) -> str:
-    """Return the fingerprint of a root that is given as fingerprint, or as a file with it or with the certificate.
-
-    Raises `BadCertificate`, `OSError`.
-    """
-    try:
-        return parse_fingerprint(given)
-    except BadCertificate:
-        data = Path(given).read_bytes()
-    try:
-        return parse_fingerprint(data.decode("ascii"))
-    except (BadCertificate, UnicodeDecodeError):
-        certificate = from_pem_or_der(data)
-    check_root(certificate)
-    return fingerprint(certificate)
-
-
-def witness_rule(file: Path | None) -> dict[str, Any] | None:
-    """Return what a file demands of witnesses: a C2SP tlog-policy, or the rule in JSON.
-
-    Raises `Refusal` peer.witnesses_invalid or with a `body.*` code, `OSError`.
-    """
-    if file is None:
-        return None
-    data = file.read_bytes()[: MAX_BYTES + 1]
-    if data.lstrip().startswith(b"{"):
-        rule: dict[str, Any] = strict_json.parse(data, limit=MAX_BYTES)
-        return rule
-    try:
-        quorum, rows = parse_policy(data.decode("utf-8")).to_rows()
-    except VerificationError as error:
-        raise Refusal(Code.PEER_WITNESSES_INVALID, None, why=error.detail) from None
-    return {"k": quorum, "keys": [{"name": name, "vkey": vkey, "url": url} for name, vkey, url in rows]}
-
-
-def signed(proposal: dict[str, Any], client: str, key: Path) -> str:
-    """Return the approval of `proposal` by `client`. Raises `BadKey`, `OSError`, `Refusal`."""
-    held = read_key(key)
-    try:
-        to_sign = approval.signing_input(proposal, approver=client, kid=held.kid, at=datetime.now(UTC))
-    except (KeyError, TypeError, ValueError):
-        raise Refusal(Code.PEER_PROPOSAL_INVALID, None) from None
-    return compact(to_sign, held.sign(to_sign))
-
-
 async def _carry_out(
     region: Region,
     found: dict[str, Any],
@@ -289,7 +240,7 @@ def _approved_act(
             return
 
         async def work(region: Region) -> dict[str, Any]:
-            found = await peers.propose(region, body) if proposal is None else _read(proposal)
+            found = await peers.propose(region, body) if proposal is None else read_proposal(proposal)
             return await _carry_out(region, found, approvals, yes, as_json, operator, (body["region"], body["act"]))
 
         _told(in_region(work), as_json)
@@ -298,23 +249,6 @@ def _approved_act(
 def _cut(act: Callable[..., Awaitable[dict[str, Any]]], code: str, reason: str, operator: str, as_json: bool) -> None:
     with answering(as_json):
         _told(in_region(lambda region: act(region, _actor(operator), code, reason)), as_json)
-
-
-def approvers(found: dict[str, Any]) -> list[str]:
-    """Return who approved the last change of a peer."""
-    return [each["client"] for each in found["last_change"].get("approvers", [])]
-
-
-def file_text(value: dict[str, Any]) -> str:
-    """Return the text of a proposal's file."""
-    return json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-
-
-def _read(file: Path) -> dict[str, Any]:
-    found = strict_json.parse(file.read_bytes(), limit=_MAX_FILE)
-    if not isinstance(found, dict) or not isinstance(found.get("proposal"), dict):
-        raise Refusal(Code.PEER_PROPOSAL_INVALID, None, why="not the file of a proposal")
-    return found
 
 
 def _deliver(found: dict[str, Any], out: Path | None, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from tests.verifiers.issuer import Issuer
 async def admit(service: Service, operator: Caller) -> None:
     """Admit a made-up region, as the operators of `service` do; it stays admitted."""
     region = service.region
-    there = Issuer(now=region.clock.now(), region=CODE, base=THERE)
+    there = Issuer(now=region.clock.now().replace(microsecond=0), region=CODE, base=THERE)
     region.outside = Documents(shown_by(there))
     for who in ("ann", "bob"):
         await register(region, who)

@@ -27,7 +27,7 @@ def there(service: Service) -> Issuer:
     """The other region, with the same keys each time it is asked for."""
     found: Issuer | None = getattr(service, "issuer", None)
     if found is None:
-        found = Issuer(now=service.region.clock.now(), region=CODE, base=THERE)
+        found = Issuer(now=service.region.clock.now().replace(microsecond=0), region=CODE, base=THERE)
         service.issuer = found  # type: ignore[attr-defined] # a test's own note on its service
     return found
 

@@ -122,6 +122,9 @@ def test_a_region_is_admitted_and_cut_off_by_commands_while_all_services_run(
     assert run("peers", "withdraw", "620000", "--reason", "协议终止")["status"] == "withdrawn"
     again = run("peers", "admit", other.settings.base_url, "--root", pinned, *approve)
     assert again["status"] == "active"
+    assert run("peers", "admit", other.settings.base_url, "--root", pinned, *approve, exit_code=1)["error"] == (
+        "peer.exists"
+    )
     assert trusted(home, "active")
 
 

@@ -51,7 +51,7 @@ def test_a_list_under_both_pinned_keys_is_read() -> None:
     """What was signed comes back, and regions are found by code or address."""
     found = opened(signed(), seen=7)
 
-    assert found == DOCUMENT == region_list.read_draft(line())
+    assert found == DOCUMENT == region_list.read_draft(line()) == region_list.read_draft(line(), anchor=pin(ANCHOR))
     assert found.find("620000") is found.find("https://r620000.example/") is found.regions[1]
     assert found.find("650000") is None
 
@@ -88,6 +88,14 @@ def test_one_key_cannot_be_pinned_for_both() -> None:
     """Two people, two keys."""
     with pytest.raises(VerificationError) as caught:
         opened(signed(second=ANCHOR), second=ANCHOR)
+
+    assert caught.value.reason is Reason.REGION_LIST_SIGNATURE
+
+
+def test_the_second_person_countersigns_only_what_the_anchor_signed() -> None:
+    """Who looks before countersigning has pinned the anchor too."""
+    with pytest.raises(VerificationError) as caught:
+        region_list.read_draft(line(key=STRANGER), anchor=pin(ANCHOR))
 
     assert caught.value.reason is Reason.REGION_LIST_SIGNATURE
 
