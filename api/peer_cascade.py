@@ -22,7 +22,9 @@ PeerCode = Annotated[str, Path(pattern=r"^[0-9]{6}$", description="Region code o
 class NoticesBody(Body):
     """Signed notices, oldest entry first (docs/formats/notice.md)."""
 
-    notices: Annotated[list[Annotated[str, Field(min_length=1, max_length=196_608)]], Field(min_length=1, max_length=100)]
+    notices: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=196_608)]], Field(min_length=1, max_length=100)
+    ]
 
 
 class ReleaseBody(Body):

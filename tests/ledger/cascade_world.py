@@ -19,8 +19,8 @@ from tests.ledger import cases, licensing
 from tests.ledger.licensing import MARKET, food
 from tests.regions import Place, RegionsWorld, regions_world
 from verifiers.encoding import b64u_decode
-from verifiers.jws import read_object
 from verifiers.errors import Reason
+from verifiers.jws import read_object
 
 A, B, C = "610000", "620000", "630000"
 VALID, SUSPENDED, ANNULLED = ("valid", 0), ("suspended", 2), ("annulled", 2)

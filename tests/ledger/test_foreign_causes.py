@@ -55,7 +55,9 @@ async def test_a_decision_in_one_region_suspends_what_rests_on_it_in_another_and
             assert rebuilt.replaced == (), rebuilt.differences.findings[:3]
 
 
-async def test_an_act_suspends_across_the_border_and_a_reinstatement_restores(sqlite_urls: Urls, tmp_path: Path) -> None:
+async def test_an_act_suspends_across_the_border_and_a_reinstatement_restores(
+    sqlite_urls: Urls, tmp_path: Path
+) -> None:
     """Not only fraud: whatever makes the licence invalid at home suspends what rests on it."""
     async with cascade_world(tmp_path, sqlite_urls) as world:
         root = await world.licence(A)
@@ -225,7 +227,9 @@ async def test_a_new_document_of_the_licence_abroad_is_no_fall(sqlite_urls: Urls
         child = await world.licence(B, (A, root))
         await world.rounds(2)
 
-        await new_version(world.region(A), licensing.actor(MARKET), root.id, {"change": "reissue", "reason": "遗失(示例)"})
+        await new_version(
+            world.region(A), licensing.actor(MARKET), root.id, {"change": "reissue", "reason": "遗失(示例)"}
+        )
         await world.rounds(6)
         assert await world.states(B, child) == [VALID]
         assert await world.falls(B) == []
