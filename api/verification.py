@@ -1,6 +1,6 @@
 """`POST /v1/verify`: the online verdict, for anyone, without an account."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
@@ -18,6 +18,9 @@ router = APIRouter(tags=["verification"], route_class=StrictRoute)
 MAX_PRESENTED = 900_000
 """Characters: a licence has a few thousand, a bundle some hundred thousand with its lists."""
 
+MAX_RECEIPT: Final = 327_680
+"""Characters of the longest receipt that is read."""
+
 
 class VerifyBody(Body):
     """What is to be checked."""
@@ -25,6 +28,10 @@ class VerifyBody(Body):
     presented: Annotated[
         str, Field(min_length=1, max_length=MAX_PRESENTED, description="SD-JWT VC, bundle, or text of a static code.")
     ]
+    receipt: Annotated[
+        str | None,
+        Field(max_length=MAX_RECEIPT, description="Its receipt, where another region issued it; ours are looked up."),
+    ] = None
 
 
 @router.post(
@@ -36,9 +43,10 @@ async def verify(request: Request) -> Response:
     """Return the verdict as of now. Nothing of what is presented is kept."""
     members = RequestMembers(await posted(request))
     presented = members.text("presented", MAX_PRESENTED)
+    receipt = members.maybe("receipt", lambda name: members.text(name, MAX_RECEIPT))
     members.done()
     verifier: OnlineVerifier = request.app.state.verifier
-    verdict = await verifier.verdict(presented)
+    verdict = await verifier.verdict(presented, receipt)
     metrics: Metrics = request.app.state.metrics
     metrics.verdicts.labels(verdict.outcome.value).inc()
     return answer(verdict.to_json(await language(request)))

@@ -36,6 +36,8 @@ HOUR: Final = 3600
 LATE_S: Final = 60
 """Seconds after the end of an hour in which a slow transaction may still write a record of it."""
 
+_FIRST_COLUMNS: Final = 10
+
 MEANS: Final = ("static", "dynamic", "search")
 
 
@@ -43,10 +45,11 @@ MEANS: Final = ("static", "dynamic", "search")
 class Access:
     """One look at one licence: by whom, by which of `MEANS`, for what; `fields` are the names that were shown.
 
-    `region` is that of the department, where it is another region's.
+    `region` is that of the department, where it is another region's; `abroad` names the licence (`region:identifier`)
+    where that is, and `licence` is then `None`.
     """
 
-    licence: str
+    licence: str | None
     department: str
     officer: str
     means: str
@@ -55,6 +58,7 @@ class Access:
     fields: tuple[str, ...]
     outcome: str
     region: str | None = None
+    abroad: str | None = None
 
 
 def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> list[str]:
@@ -74,6 +78,7 @@ def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> lis
             json.dumps(sorted(each.fields), ensure_ascii=False),
             each.outcome,
             each.region,
+            each.abroad,
         )
         for id_, each in zip(ids, accesses, strict=True)
     ]
@@ -131,13 +136,15 @@ def digest_of_hour(tx: Reading, hour: int) -> tuple[int, bytes]:
     """Return how many records the hour that begins at Unix second `hour` has, and their digest.
 
     H("elicence/access/v1\\0" ‖ per row, sorted by id: canonical JSON array of its columns in order, without
-    an empty `region` ‖ line feed).
+    `region` and `abroad` where they are empty at its end ‖ line feed).
     """
     here = access_records.c.at.between(hour, hour + HOUR - 1)
     rows = tx.execute(select(access_records).where(here).order_by(access_records.c.id)).all()
     hashed = hashlib.sha256(b"elicence/access/v1\0")
     for row in rows:
-        columns = list(row) if row.region is not None else list(row)[:-1]
+        columns = list(row)
+        while len(columns) > _FIRST_COLUMNS and columns[-1] is None:  # as hours were digested before these were added
+            columns.pop()
         hashed.update(canonical.encode(columns) + b"\n")
     return len(rows), hashed.digest()
 

@@ -18,6 +18,7 @@ from ledger.database import Reading, Writing
 from ledger.documents import compact_of
 from ledger.errors import Code, Refusal
 from ledger.history import load_event
+from ledger.looks import BESIDE_FACE
 from ledger.outside import Unreachable
 from ledger.peer_calls import CallingPeer
 from ledger.presentations import MAX_FIELDS, MAX_LICENCES, Choice, find, redeem
@@ -25,7 +26,6 @@ from ledger.receipts import counting_size, receipt_of
 from ledger.recognised import Peer
 from ledger.reliances import remember
 from ledger.request_members import RequestMembers
-from ledger.scans import BESIDE_FACE
 from ledger.tables.licences import licence_versions, licences
 from ledger.verifying import OnlineVerifier
 from verifiers.errors import Reason
@@ -65,6 +65,7 @@ class Presented:
 class _Found:
     """A licence as it will leave, and what is written down of it."""
 
+    licence: str
     access: Access
     presented: str = field(repr=False)
     receipt: str | None = field(repr=False)
@@ -97,7 +98,7 @@ async def answer(region: Region, verifier: OnlineVerifier, caller: CallingPeer, 
     def write(tx: Writing) -> None:
         redeem(tx, found, int(at.timestamp()))
         write_accesses(tx, [each.access for each in kept], at)
-        remember(tx, caller.peer.region, [each.access.licence for each in kept], at)
+        remember(tx, caller.peer.region, [each.licence for each in kept], at)
 
     # Nothing leaves before the use of the code is durable. A crash after this line burns half a minute's code, which
     # the holder's phone replaces by itself; the access record then tells of a look that nobody got.
@@ -153,7 +154,7 @@ async def _look_at(
         verdict.outcome.value,
         region=peer,
     )
-    return _Found(access, shown(compact, fields), await _receipt(region, row.idx, size))
+    return _Found(choice.licence, access, shown(compact, fields), await _receipt(region, row.idx, size))
 
 
 def shown(compact: str, fields: frozenset[str]) -> str:

@@ -7,9 +7,9 @@ for it gets a credit check, which is recorded by itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, select
 
@@ -21,7 +21,10 @@ from ledger.credit_checks import append_check
 from ledger.database import Reading, Writing
 from ledger.documents import compact_of
 from ledger.errors import Code, Refusal
+from ledger.foreign_licences import remember
+from ledger.foreign_scans import is_foreign, look_at_foreign_code, peer_of_code, scan_at_peer
 from ledger.history import load_event
+from ledger.looks import Look, shown_of
 from ledger.presentations import Choice, Redeemable, find, redeem
 from ledger.proposals import retrying
 from ledger.request_members import RequestMembers
@@ -30,25 +33,21 @@ from ledger.verifying import OnlineVerifier, worst_of
 from verifiers.code import parse_code_text
 from verifiers.errors import Malformed
 from verifiers.legal_dates import format_time
-from verifiers.verdict import Verdict
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ledger.region import Region
-
-ALWAYS_SHOWN: Final = ("identifier", "version", "type", "issuer", "region", "issued_on", "valid_from", "valid_until")
-"""What a window must see of any licence it is shown, whatever was chosen."""
-
-BESIDE_FACE: Final = ("holders", "number", "object")
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """One licence as it will be shown: its verdict, cut down to `fields`, and who is written down as having seen it."""
+class _Scanned:
+    """What a code stands for: the licences to show, the subject of ours who shows them, and what is to be redeemed."""
 
-    licence: str | None
-    verdict: Verdict = field(repr=False)
-    shown: dict[str, Any] | None = field(repr=False)
-    fields: tuple[str, ...]
+    means: str
+    looks: Sequence[Look] = field(repr=False)
+    subject: str | None = None
+    redeemable: Redeemable | None = field(default=None, repr=False)
 
 
 async def scan(
@@ -57,87 +56,96 @@ async def scan(
     """Scan `{"code", "matter", "purpose"}`.
 
     Returns `{"means": "static|dynamic", "outcome", "licences": [{"licence", "verdict", "fields"}], "credit",
-    "access": [ids], "at"}`; `credit` is `{"id", "outcome", "conditions", …}` or null. Raises `Refusal` with
-    code.malformed, code.unknown, code.ended, code.withdrawn, code.clock, code.replayed, matter.unknown or
-    scan.out_of_scope.
+    "access": [ids], "at"}`; `credit` is `{"id", "outcome", "conditions", …}` or null, `licence` null for one of another
+    region. Raises `Refusal` with code.malformed, code.unknown, code.ended, code.withdrawn, code.clock, code.replayed,
+    matter.unknown or scan.out_of_scope.
     """
     members = RequestMembers(body)
-    text, purpose = members.text("code", 4096), members.text("purpose", 500)
+    text, purpose = members.text("code", 4096).strip(), members.text("purpose", 500)
     matter = region.catalogue.matter(members.text("matter", 64))
     members.done()
     officer = officer_of(actor)
-    found: Redeemable | None = None
     if "#" in text:
-        look, subject = await _look_at_static(region, verifier, text.strip())
-        kept = [look]
+        found = await _look_at_static(region, verifier, actor, matter, text)
     else:
-        found = await region.database.read(lambda tx: find(tx, region, text), cheap=True)
-        looks = [await _look_at(region, verifier, actor, matter, choice) for choice in found.choices]
-        kept = [look for look in looks if look is not None]
-        subject = found.subject
-        if not kept:
-            raise Refusal(Code.SCAN_OUT_OF_SCOPE, "/matter")
+        found = await _look_at_dynamic(region, verifier, actor, matter, text, purpose)
     at = region.clock.now()
     accesses = [
         Access(
             look.licence,
             actor.department,
             officer,
-            "static" if found is None else "dynamic",
+            found.means,
             matter.code,
             purpose,
             look.fields,
             look.verdict.outcome.value,
+            abroad=None if look.abroad is None else look.abroad.id,
         )
-        for look in kept
-        if look.licence is not None
+        for look in found.looks
+        if look.licence is not None or look.abroad is not None
     ]
 
     def write(tx: Writing) -> list[str]:
-        if found is not None:
-            redeem(tx, found, int(at.timestamp()))
+        if found.redeemable is not None:
+            redeem(tx, found.redeemable, int(at.timestamp()))
+        _remember(tx, found.looks, at)
         return write_accesses(tx, accesses, at)
 
     # Nothing is shown, and nobody's credit is asked about, before the use of the code is durable.
     ids = await region.database.write(write)
-    credit = await _credit(region, actor, matter, subject, purpose)
+    credit = await _credit(region, actor, matter, found.subject, purpose)
     return {
-        "means": "static" if found is None else "dynamic",
-        "outcome": worst_of([look.verdict for look in kept]).value,
-        "licences": [
-            {
-                "licence": look.licence,
-                "verdict": look.verdict.to_json(language) | {"licence": look.shown},
-                "fields": list(look.fields),
-            }
-            for look in kept
-        ],
+        "means": found.means,
+        "outcome": worst_of([look.verdict for look in found.looks]).value,
+        "licences": [look.to_json(language) for look in found.looks],
         "credit": credit,
         "access": ids,
         "at": format_time(at),
     }
 
 
-async def _look_at_static(region: Region, verifier: OnlineVerifier, text: str) -> tuple[_Look, str | None]:
+async def _look_at_static(
+    region: Region, verifier: OnlineVerifier, actor: Actor, matter: Matter, text: str
+) -> _Scanned:
     """A printed code shows what is printed; who holds it is known to the ledger and not told."""
     try:
         parse_code_text(text)
     except Malformed as error:
         raise Refusal(Code.CODE_MALFORMED, "/code") from error
     verdict, held = await verifier.judge(text)
-    shown = verdict.licence
-    look = _Look(held.licence if held else None, verdict, shown, tuple(sorted(shown or ())))
+    if is_foreign(region, verdict):
+        return _Scanned("static", [look_at_foreign_code(region, actor, matter, text, verdict)])
+    look = Look(held.licence if held else None, verdict, verdict.licence, tuple(sorted(verdict.licence or ())))
     if held is None:
-        return look, None
+        return _Scanned("static", [look])
     holders = select(licence_holders.c.subject).where(licence_holders.c.licence == held.licence)
     first = holders.order_by(licence_holders.c.ord).limit(1)
     subject = await region.database.read(lambda tx: tx.execute(first).scalar_one_or_none(), cheap=True)
-    return look, subject
+    return _Scanned("static", [look], subject)
+
+
+async def _look_at_dynamic(
+    region: Region, verifier: OnlineVerifier, actor: Actor, matter: Matter, text: str, purpose: str
+) -> _Scanned:
+    """A dynamic code is one of ours, or of the peer whose address it begins with; nobody else is asked."""
+    try:
+        found = await region.database.read(lambda tx: find(tx, region, text), cheap=True)
+    except Refusal as refusal:
+        peer = peer_of_code(region, text) if refusal.code is Code.CODE_UNKNOWN else None
+        if peer is None:
+            raise
+        return _Scanned("dynamic", await scan_at_peer(region, verifier, actor, matter, peer, text, purpose))
+    looks = [await _look_at(region, verifier, actor, matter, choice) for choice in found.choices]
+    kept = [look for look in looks if look is not None]
+    if not kept:
+        raise Refusal(Code.SCAN_OUT_OF_SCOPE, "/matter")
+    return _Scanned("dynamic", kept, found.subject, found)
 
 
 async def _look_at(
     region: Region, verifier: OnlineVerifier, actor: Actor, matter: Matter, choice: Choice
-) -> _Look | None:
+) -> Look | None:
     """One licence of a presentation, or `None` where the matter does not need it or the caller may not scan it."""
     compact, row = await region.database.read(lambda tx: _current(tx, region, choice.licence))
     need = next((each for each in matter.definition["needs"] if each["type"] == row.type), None)
@@ -146,7 +154,14 @@ async def _look_at(
     wanted = frozenset(need["fields"])
     fields = wanted if choice.fields is None else wanted & choice.fields
     verdict = await verifier.verdict(compact)
-    return _Look(choice.licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields)))
+    return Look(choice.licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields)))
+
+
+def _remember(tx: Writing, looks: Sequence[Look], at: datetime) -> None:
+    """Take down where the status bits of verified foreign licences lie: something here may come to rest on them."""
+    for each in (look.abroad for look in looks):
+        if each is not None and each.uri is not None:
+            remember(tx, each.region, each.identifier, each.uri, each.slot, each.type, each.major, "scan", at=at)
 
 
 def _may_scan(catalogue: Catalogue, actor: Actor, row: Any) -> bool:
@@ -168,16 +183,6 @@ def _current(tx: Reading, region: Region, licence: str) -> tuple[str, Any]:
         .where(licences.c.id == licence)
     ).one()
     return compact_of(load_event(tx, region.vault, row.idx), region.catalogue), row
-
-
-def shown_of(content: Mapping[str, Any] | None, fields: frozenset[str]) -> dict[str, Any] | None:
-    """Cut what a verdict discloses down to `fields` and what is `ALWAYS_SHOWN`."""
-    if content is None:
-        return None
-    shown = {name: content[name] for name in ALWAYS_SHOWN if name in content}
-    shown |= {name: content[name] for name in BESIDE_FACE if name in fields and name in content}
-    face = content.get("fields") or {}
-    return shown | {"fields": {name: face[name] for name in sorted(fields) if name in face}}
 
 
 async def _credit(

@@ -12,10 +12,14 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column(
-        "access_records",
-        sa.Column("region", sa.String(length=6), comment="region of the department where that is not this one"),
-    )
+    with op.batch_alter_table("access_records") as looks:
+        looks.alter_column("licence", existing_type=sa.String(length=22), nullable=True)
+        looks.add_column(
+            sa.Column("region", sa.String(length=6), comment="region of the department where that is not this one")
+        )
+        looks.add_column(
+            sa.Column("abroad", sa.String(length=200), comment="region:identifier of a licence of another region")
+        )
     op.create_table(
         "cosigners",
         sa.Column("name", sa.String(length=255), nullable=False),
