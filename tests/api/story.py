@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from PIL import Image
 
 from api import qr_codes
+from tests.api import story_peers, story_witness
 from tests.api.service import Caller, Service, service_on
 from tests.ledger import licensing
 from tests.ledger.licensing import COMPANY, HOUSING, MARKET, PERSON, furnish
@@ -105,6 +106,7 @@ def _remember(world: World) -> None:
 async def tell(world: World) -> None:
     """Call every operation once, each with what the ones before gave."""
     await _set_up(world)
+    await story_peers.admit(world.service, world.operator)
     licence = await _issue(world)
     await _look(world, licence)
     await _batches(world)
@@ -113,6 +115,7 @@ async def tell(world: World) -> None:
     await _act(world, licence)
     await _accuse(world)
     await _published(world, licence)
+    await story_witness.ask(world.service)
     await _tidy_up(world)
 
 
