@@ -12,10 +12,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from ledger.errors import Code, Refusal
+from ledger.followed import read_lists
 from ledger.outside import Unreachable
 from verifiers.encoding import b64_encode
-from verifiers.errors import Malformed, Reason
+from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.jws import read_json
+from verifiers.trust_list import TrustList, open_trust_list
 
 if TYPE_CHECKING:
     from ledger.region import Region
@@ -41,11 +43,11 @@ class ForeignType:
 
 
 async def look_up(region: Region, peer: str, code: str, major: int) -> ForeignType:
-    """Find the type `code`@`major` of `peer` in the trust list that is followed.
+    """Find the type `code`@`major` of `peer` in its newest trust list that is kept here.
 
     Raises `Refusal` equivalence.type_unknown where there is such a list and the type is not in it.
     """
-    trust = None if region.following is None else region.following.trust_list(peer)
+    trust = await _trust_list(region, peer)
     if trust is None:
         return ForeignType(None, (TYPE_UNCHECKED, FIELDS_UNCHECKED))
     kind = next((each for each in trust.document.types if (each.code, each.major) == (code, major)), None)
@@ -54,6 +56,19 @@ async def look_up(region: Region, peer: str, code: str, major: int) -> ForeignTy
         raise Refusal(Code.EQUIVALENCE_TYPE_UNKNOWN, "/their/type", peer=peer, known=known)
     fields = await _fields(region, kind)
     return ForeignType(fields, () if fields is not None else (FIELDS_UNCHECKED,))
+
+
+async def _trust_list(region: Region, peer: str) -> TrustList | None:
+    """The list from the database, so that it is found by commands and by every process of a service."""
+    known = region.catalogue.recognised.peers.get(peer)
+    if known is None:
+        return None
+    for stored in await region.database.read(lambda tx: read_lists(tx, peer, known.root)):
+        try:
+            return open_trust_list(stored.text, root_fingerprint=known.root, at=region.clock.now())
+        except VerificationError:
+            continue  # its certificates have run out; an older one will not be better, but costs nothing to try
+    return None
 
 
 async def _fields(region: Region, kind: TrustedType) -> Mapping[str, bool] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import pytest
@@ -16,13 +17,13 @@ from ledger import equivalences, foreign_types, peers, rules, types
 from ledger.clock import ManualClock
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
-from ledger.following import Following
+from ledger.followed import StoredList, keep_list
 from ledger.history import load_event
-from ledger.outside import Answer, Outside, Unreachable
 from ledger.rebuilding import rebuild
 from ledger.recording import record
 from ledger.region import Region
 from tests.ledger.licensing import FOOD, definition
+from tests.ledger.peering import CODE, THERE, Documents
 from tests.region import OPERATOR, region_on
 from tests.verifiers.issuer import FOOD as THEIR_FOOD
 from tests.verifiers.issuer import Issuer
@@ -32,7 +33,8 @@ from verifiers.trust_list import TrustList, open_trust_list
 from verifiers.trusted_peers import TrustedEquivalence
 
 NOTICE_S = 172_800
-PEER = "620000"
+PEER = CODE
+ABROAD = Issuer(region=PEER, base=THERE)
 ID = f"{PEER}.{THEIR_FOOD}.1"
 LARGE: dict[str, Any] = {">=": [{"var": "payload.fields.area_m2"}, 100]}
 
@@ -59,11 +61,11 @@ def declaration(**changes: Any) -> dict[str, Any]:
     return body | changes
 
 
-async def admit(region: Region, code: str = PEER) -> None:
-    """Log that a peer was admitted, as `ledger.peers` does after two approvals."""
+async def admit(region: Region) -> None:
+    """Log that the peer was admitted, as `ledger.peers` does after two approvals."""
     names = {"zh": "示例乙省", "en": "Example Province B"}
-    proposal = {"base": f"https://r{code}.example", "root": "ab" * 32, "names": names, "witnesses": None}
-    event = Unsigned("peer", REGION, peers.ADMITTED, peers.thing_of(code), 0, bytes(32), {"proposal": proposal})
+    proposal = {"base": THERE, "root": ABROAD.pin, "names": names, "witnesses": None}
+    event = Unsigned("peer", REGION, peers.ADMITTED, peers.thing_of(PEER), 0, bytes(32), {"proposal": proposal})
     await record(region, [event], {})
 
 
@@ -333,37 +335,26 @@ async def test_nothing_is_declared_for_a_peer_that_was_withdrawn(region: Region)
     await refused(region, Code.PEER_WITHDRAWN)
 
 
-class Followed:
-    """Stands where the follower does: one peer's trust list, and its type metadata over the network."""
+class Metadata(Documents):
+    """The way to the peer, which shows its type metadata or nothing."""
 
-    def __init__(self, trust: TrustList, metadata: bytes | None) -> None:
-        self.trust = trust
-        self.metadata = metadata
-
-    def trust_list(self, _: str) -> TrustList:
-        """Give the list."""
-        return self.trust
-
-    async def get(self, url: str, *, limit: int, etag: str | None = None) -> Answer:
-        """Give the metadata, if there is any."""
-        if self.metadata is None or not url.endswith(f"/types/{THEIR_FOOD}/1"):
-            raise Unreachable("nobody answers there")
-        return Answer(200, self.metadata)
-
-    async def close(self) -> None:
-        """Nothing is open."""
+    def __init__(self, metadata: bytes | None) -> None:
+        shown = {} if metadata is None else {f"/types/{THEIR_FOOD}/1": metadata}
+        super().__init__(shown)
 
 
-def following(region: Region, metadata: bytes | None, pinned: bool = True) -> None:
-    """Let `region` follow a peer that publishes `metadata` for its food licence."""
-    there = Issuer(region=PEER, base="https://r620000.example")
+async def following(region: Region, metadata: bytes | None, pinned: bool = True) -> None:
+    """Keep a list of the peer that names the digest of `metadata`, which it publishes for its food licence."""
     kinds = []
-    for kind in there.document().types:
+    for kind in ABROAD.document().types:
         integrity = (types.integrity_of(metadata),) if metadata is not None and pinned else kind.integrity
-        kinds.append(type(kind)(kind.number, kind.code, kind.major, kind.vct, integrity, kind.names, kind.grace_s))
-    there.now = region.clock.now()
-    followed = Followed(there.trust(types=tuple(kinds)), metadata)
-    region.following, region.outside = cast(Following, followed), cast(Outside, followed)
+        kinds.append(replace(kind, integrity=integrity))
+    ABROAD.seq += 1
+    text = ABROAD.trust_token(ABROAD.document(types=tuple(kinds)))
+    now = region.clock.now()
+    stored = StoredList(ABROAD.seq, bytes(32), text, 1)
+    await region.database.write(lambda tx: keep_list(tx, PEER, ABROAD.pin, stored, now))
+    region.outside = Metadata(metadata)
 
 
 def metadata(*fields: tuple[str, str]) -> bytes:
@@ -375,11 +366,11 @@ def metadata(*fields: tuple[str, str]) -> bytes:
 async def test_what_the_peer_publishes_is_compared(region: Region) -> None:
     """Types and fields that it does not have are refused; what is not at hand is a warning, kept with the fact."""
     alone = await equivalences.declare(region, OPERATOR, declaration())
-    following(region, None)
+    await following(region, None)
     out_of_reach = await equivalences.declare(region, OPERATOR, declaration())
-    following(region, metadata(("site", "always")), pinned=False)
+    await following(region, metadata(("site", "always")), pinned=False)
     other_bytes = await equivalences.declare(region, OPERATOR, declaration())
-    following(region, metadata(("site", "always"), ("area_m2", "always")))
+    await following(region, metadata(("site", "always"), ("area_m2", "always")))
     checked = await equivalences.declare(region, OPERATOR, declaration())
 
     found = [each["warnings"] for each in (alone, out_of_reach, other_bytes, checked)]
@@ -395,9 +386,9 @@ async def test_a_field_that_its_type_always_shows_cannot_be_withheld(region: Reg
     trials = [trial(True), trial(False, penalty="罚款")]
     body = {"conditions": NO_PENALTY, "tests": trials, "fields": {}}
 
-    following(region, metadata(("penalty", "allowed")))
+    await following(region, metadata(("penalty", "allowed")))
     await refused(region, Code.RULE_WITHHOLDING, **body)
-    following(region, metadata(("penalty", "never")))
+    await following(region, metadata(("penalty", "never")))
     answer = await equivalences.declare(region, OPERATOR, declaration(**body))
 
     assert answer["warnings"] == []
