@@ -76,13 +76,13 @@ class PeerDoor:
         trust = await trust_list_of(region, peer, at)
         if trust is None or at > trust.document.expires_at:
             raise Refusal(Code.PEER_KEY_UNKNOWN, why="no trust list of that region that still counts")
-        opened = self._opened(request, body, trust)
+        opened = self._opened(request, body, trust, peer.region)
         self._take_turn(peer)
         # The nonce is kept before anything is done: a crash after this line costs the caller one more signature.
         await region.database.write(lambda tx: remember_nonce(tx, opened.kid, opened.nonce, opened.until, at))
         return CallingPeer(peer, trust)
 
-    def _opened(self, request: Request, body: bytes, trust: TrustList) -> Opened:
+    def _opened(self, request: Request, body: bytes, trust: TrustList, peer: str) -> Opened:
         try:
             return open_request(
                 request.headers.items(),
@@ -95,7 +95,7 @@ class PeerDoor:
         except BadRequestSignature as error:
             following = self._region.following
             if error.fault is Fault.KEY and following is not None:
-                following.pulse.wake()  # it may have a new key; the next call will find it
+                following.wake(peer)  # it may have a new key; the next call will find it
             raise Refusal(_CODES[error.fault], why=error.detail) from None
 
     def _address(self, request: Request) -> str:

@@ -19,7 +19,12 @@ from keys.certification import from_pem_or_der
 from keys.errors import BadCertificate
 from verifiers.checkpoint_cache import CheckpointCache
 from verifiers.errors import VerificationError
+from verifiers.grace import describe_table, grace_table
+from verifiers.kit import LENGTH_MAX as KIT_MAX
+from verifiers.kit import Kit, open_kit
+from verifiers.legal_dates import format_time
 from verifiers.policy import Policy, Seen
+from verifiers.reasons import UNDETERMINED, title
 from verifiers.report import describe
 from verifiers.status_list import StatusList, open_status_list
 from verifiers.trust_list import TrustList, open_trust_list
@@ -54,9 +59,11 @@ class _Usage(Exception):
 
 def _parser() -> _Parser:
     parser = _Parser(prog="elicence-verify", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a licence, bundle, code text or receipt; - for stdin")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a licence, bundle, code text or receipt; - for stdin")
     parser.add_argument("--trust", metavar="TRUSTLIST", help="the region's trust list")
     parser.add_argument("--root", metavar="FINGERPRINT|FILE", help="the pinned region root: SHA-256, or a file with it")
+    parser.add_argument("--kit", metavar="KIT", help="an offline kit: trust lists and status lists of several regions")
+    parser.add_argument("--grace", action="store_true", help="say for each licence type how long KIT will do")
     parser.add_argument("--status", action="append", default=[], metavar="FILE", help="a status list; may be repeated")
     parser.add_argument("--receipt", metavar="FILE", help="the receipt of the one FILE given")
     parser.add_argument("--state", metavar="FILE", help="what was seen before; read, and written back atomically")
@@ -67,22 +74,34 @@ def _parser() -> _Parser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.receipt and len(options.files) > 1:
-        raise _Usage("--receipt goes with one FILE")
+    _check_usage(options)
     root = None if options.root is None else _root(options.root)
     policy = Policy(root=root, historical=options.at is not None)
     at = dt.datetime.now(dt.UTC) if options.at is None else _time(options.at)
     seen = _read_state(options.state)
     faults: list[tuple[Step, VerificationError]] = []
-    trust = _trust(options, root, at, faults)
-    status = _status(options, trust, faults)
+    kit = _kit(options, root, at, seen, faults)
+    trust = _trust(options, root, at, faults) if kit is None else kit.trust
+    status = _status(options, trust, faults) + ([] if kit is None else list(kit.status))
+    if kit is not None:
+        seen = seen.with_kit(kit.trust.region, kit.trust.root_fingerprint, kit.manifest.version)
+    if options.grace:
+        return _grace(kit, at, faults, options)
     receipt = None if options.receipt is None else _read(options.receipt).decode("utf-8", "replace")
     cache = CheckpointCache()
     verdicts = []
     for name in options.files:
         try:
             found = verify(
-                _read(name), trust=trust, status=status, receipt=receipt, at=at, policy=policy, seen=seen, cache=cache
+                _read(name),
+                trust=trust,
+                status=status,
+                receipt=receipt,
+                at=at,
+                policy=policy,
+                seen=seen,
+                cache=cache,
+                peers=() if kit is None else kit.peers,
             )
             verdict, seen = found.verdict, found.seen
         except NotVerified as refused:
@@ -94,6 +113,55 @@ def _run(options: argparse.Namespace) -> int:
     outcomes = {verdict.outcome for _, verdict in verdicts}
     worst = next(one for one in (Outcome.INVALID, Outcome.UNDETERMINED, Outcome.VALID) if one in outcomes)
     return EXIT[worst]
+
+
+def _check_usage(options: argparse.Namespace) -> None:
+    if options.receipt and len(options.files) > 1:
+        raise _Usage("--receipt goes with one FILE")
+    if options.kit is not None and (options.trust is not None or options.root is None):
+        raise _Usage("--kit brings the trust lists with it and needs --root")
+    if options.grace and (options.kit is None or options.files):
+        raise _Usage("--grace is about a kit: --kit KIT --root FINGERPRINT --grace, without a FILE")
+    if not options.files and not options.grace:
+        raise _Usage("nothing to check: name a FILE")
+
+
+def _kit(
+    options: argparse.Namespace,
+    root: str | None,
+    at: dt.datetime,
+    seen: Seen,
+    faults: list[tuple[Step, VerificationError]],
+) -> Kit | None:
+    """The kit, if it holds up; parts of other regions that do not are named, and those regions count as unknown."""
+    if options.kit is None or root is None:
+        return None
+    try:
+        kit = open_kit(_read(options.kit, KIT_MAX), root, at, seen=Seen() if options.at is not None else seen)
+    except VerificationError as error:
+        faults.append((Step.TRUST_LIST, error))
+        return None
+    for name, fault in kit.faults:
+        sys.stderr.write(f"elicence-verify: {options.kit}: {name}: {fault}\n")
+    return kit
+
+
+def _grace(
+    kit: Kit | None, at: dt.datetime, faults: list[tuple[Step, VerificationError]], options: argparse.Namespace
+) -> int:
+    """Print how long the kit will do for each licence type: 0 where all of it does now, 2 where something does not."""
+    if kit is None:
+        for _, error in faults:
+            sys.stderr.write(f"elicence-verify: {options.kit}: {title(error.reason, options.lang)}: {error.detail}\n")
+        undetermined = all(error.reason in UNDETERMINED for _, error in faults)
+        return EXIT[Outcome.UNDETERMINED if undetermined else Outcome.INVALID]
+    rows = grace_table(kit.trust, kit.peers, kit.status, at, kit.manifest.types)
+    if options.json:
+        document = {"at": format_time(at), "made_at": format_time(kit.made_at), "version": kit.manifest.version}
+        print(json.dumps(document | {"rows": [row.to_json() for row in rows]}, indent=2, sort_keys=True))
+    else:
+        print(describe_table(rows, at, options.lang))
+    return EXIT[Outcome.VALID if rows and all(row.good(at) for row in rows) else Outcome.UNDETERMINED]
 
 
 def _trust(
@@ -172,17 +240,17 @@ def _text(name: str) -> str:
     return _read(name).decode("utf-8", "replace").strip()
 
 
-def _read(name: str) -> bytes:
+def _read(name: str, limit: int = _FILE_MAX) -> bytes:
     try:
         if name == "-":
-            data = sys.stdin.buffer.read(_FILE_MAX + 1)
+            data = sys.stdin.buffer.read(limit + 1)
         else:
             with Path(name).open("rb") as file:
-                data = file.read(_FILE_MAX + 1)
+                data = file.read(limit + 1)
     except OSError as error:
         raise _Usage(f"{name}: {error.strerror}") from None
-    if len(data) > _FILE_MAX:
-        raise _Usage(f"{name} is larger than {_FILE_MAX} bytes")
+    if len(data) > limit:
+        raise _Usage(f"{name} is larger than {limit} bytes")
     return data
 
 

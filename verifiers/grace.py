@@ -88,6 +88,23 @@ def grace_table(
     return tuple(rows)
 
 
+def describe_table(rows: Sequence[GraceRow], at: dt.datetime, language: str = "zh") -> str:
+    """The table as lines for people: ✓ for what will do at `at`, type, as what it counts, grace, age, until when."""
+    chinese = language == "zh"
+    lines = []
+    for row in rows:
+        kind = f"{row.region} {row.type}@{row.major}"
+        ours = "" if row.counts_as is None else f" → {row.counts_as[0]}@{row.counts_as[1]}"
+        if row.age_s is None or row.until is None:
+            told = "没有状态列表" if chinese else "no status list"
+        elif chinese:
+            told = f"宽限 {row.grace_s} 秒，已过 {row.age_s} 秒，至 {format_time(row.until)}"
+        else:
+            told = f"grace {row.grace_s} s, age {row.age_s} s, until {format_time(row.until)}"
+        lines.append(f"{'✓' if row.good(at) else '?'} {kind}{ours}: {told}")
+    return "\n".join(lines)
+
+
 def _recognised(own: TrustList, peer: TrustList, at: dt.datetime) -> Iterator[tuple[TrustedType, tuple[str, int]]]:
     for kind in peer.document.types:
         equivalences = own.equivalences_of(peer.region, kind.code, kind.major)

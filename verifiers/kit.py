@@ -26,6 +26,7 @@ from verifiers.jws import parse_jws
 from verifiers.legal_dates import format_time
 from verifiers.members import Members
 from verifiers.peer_view import PeerView, Watch
+from verifiers.policy import Seen
 from verifiers.status_list import StatusList, open_status_list
 from verifiers.trust_document import REGION, TYPE_CODE
 from verifiers.trust_list import TrustList, open_trust_list
@@ -173,12 +174,12 @@ def format_kit(manifest: str, parts: Mapping[str, str]) -> bytes:
     return canonical.encode({"manifest": manifest, "parts": dict(parts), "v": 1})
 
 
-def open_kit(data: bytes, root_fingerprint: str, at: dt.datetime, *, seen_version: int = 0, seen_seq: int = 0) -> Kit:
+def open_kit(data: bytes, root_fingerprint: str, at: dt.datetime, *, seen: Seen | None = None) -> Kit:
     """The kit in `data`, for a verifier who pinned the root with this fingerprint; one line feed at its end is dropped.
 
     Age is judged in `verify`, by each licence type's grace. Raises `VerificationError`: `kit.malformed`, `token.type`,
-    `kit.mismatch` where parts and manifest differ, `kit.signature`, `kit.rollback` for a kit older than `seen_version`,
-    whatever `open_trust_list` raises for the region's own list (`trust.rollback` for one older than `seen_seq`), and
+    `kit.mismatch` where parts and manifest differ, `kit.signature`, `kit.rollback` for a kit older than one in `seen`,
+    whatever `open_trust_list` raises for the region's own list (`trust.rollback` for one older than in `seen`), and
     what an own status list or checkpoint is refused for. Faults in the parts of a peer only make that peer unknown.
     """
     text, parts = _document(data)
@@ -190,15 +191,18 @@ def open_kit(data: bytes, root_fingerprint: str, at: dt.datetime, *, seen_versio
     own = f"trust-list/{manifest.region}"
     if own not in parts:
         raise VerificationError(Reason.KIT_MISMATCH, "no trust list of the region that made it", "kit")
-    trust = open_trust_list(parts[own], root_fingerprint=root_fingerprint, at=at, seen_seq=seen_seq, source=_SOURCE)
+    seen = seen or Seen()
+    seq = seen.highest(manifest.region, root_fingerprint)
+    trust = open_trust_list(parts[own], root_fingerprint=root_fingerprint, at=at, seen_seq=seq, source=_SOURCE)
     if (trust.region, trust.document.seq) != (manifest.region, manifest.trust_seq):
         raise VerificationError(Reason.KIT_MISMATCH, "the trust list is not the one the manifest names", "kit")
     try:
         _signing_key(trust, jws.header).check(jws.signing_input, jws.signature)
     except BadSignature:
         raise SignatureFailed(Reason.KIT_SIGNATURE, "the signature does not fit", "kit") from None
-    if manifest.version < seen_version:
-        detail = f"kit {manifest.version} after kit {seen_version} had been used"
+    used = seen.kits.get(f"{manifest.region}/{root_fingerprint}", 0)
+    if manifest.version < used:
+        detail = f"kit {manifest.version} after kit {used} had been used"
         raise VerificationError(Reason.KIT_ROLLBACK, detail, "kit")
     return _Opening(manifest, parts, trust, at).kit()
 

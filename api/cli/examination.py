@@ -17,7 +17,7 @@ from api.cli.catalogue import in_region
 from api.cli.key_refusals import EXIT_REFUSED
 from api.cli.service import settings_or_exit
 from api.composition import open_store, region_config
-from ledger import bundles, erasing, status_tokens, subjects, trust_publishing
+from ledger import bundles, erasing, kits, status_tokens, subjects, trust_publishing
 from ledger.actors import Actor
 from ledger.auditing import Stored, audit_stored
 from ledger.clock import SystemClock
@@ -139,16 +139,30 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def bundle(
-    licence: Annotated[str, typer.Argument(help="证照编号（系统内）/ id of the licence")],
+    licence: Annotated[str | None, typer.Argument(help="证照编号（系统内）/ id of the licence")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="写入文件 / file to write")] = None,
+    regions: Annotated[str | None, typer.Option(help="离线包所含地区代码 / regions of a kit, 610000,620000")] = None,
+    types: Annotated[str | None, typer.Option(help="离线包所受理的证照类型 / our types a kit is for")] = None,
 ) -> None:
-    """导出一张证照的离线核验包。Make the offline bundle of a licence."""
+    """导出一张证照的核验包，或供断网窗口使用的离线包。Make the bundle of a licence, or an offline kit for windows."""
+    if (licence is None) == (regions is None and types is None):
+        raise typer.BadParameter("一张证照，或 --regions/--types / a licence, or --regions or --types")
     with answering():
-        data = in_region(lambda region: bundles.bundle_of(region, licence))
+        if licence is not None:
+            data = in_region(lambda region: bundles.bundle_of(region, licence))
+        else:
+            made = in_region(lambda region: kits.make_kit(region, _listed(regions), _listed(types) or ()))
+            data = made.data
+            for name, fault in made.kit.faults:
+                typer.echo(f"未能收入 not usable: {name}: {fault}", err=True)
         if out is None:
             typer.echo(data.decode())
         else:
             out.write_bytes(data)
+
+
+def _listed(codes: str | None) -> list[str] | None:
+    return None if codes is None else [code.strip() for code in codes.split(",") if code.strip()]
 
 
 def erase(
