@@ -37,6 +37,10 @@ LAG_S: Final = 60.0
 """How long a peer may show something older than what we have seen before that is called a rollback: caches may keep
 a trust list for half of it."""
 
+HEAR_S: Final = 1.0
+"""How often one of the other peers' witnesses is asked what it was shown of a peer's log: with n witnesses a split is
+found within n of these, and the time until ours has grown as far."""
+
 _JITTER: Final = 0.2
 _PAUSE_S: Final = 0.05
 _log = logging.getLogger(__name__)
@@ -66,6 +70,9 @@ class Following:
         self._interval_s = region.config.follow_interval_ms / 1000
         self._followers: dict[str, PeerFollower] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._hearing: dict[str, asyncio.Task[None]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._turns: dict[str, int] = {}
         self._due: dict[str, float] = {}
         self._again: set[str] = set()
         self._gate = asyncio.Semaphore(AT_ONCE)
@@ -122,8 +129,9 @@ class Following:
         if self._region.publisher.token is None:
             await self.refresh()
             return
-        peers = self._region.catalogue.recognised.followed
-        await asyncio.gather(*(self._look(peer) for peer in peers if peer.region not in self._running))
+        peers = [each for each in self._region.catalogue.recognised.followed if each.region not in self._running]
+        await asyncio.gather(*(self._hear(peer) for peer in peers))
+        await asyncio.gather(*(self._look(peer) for peer in peers))
         await asyncio.gather(*self._running.values())
 
     async def refresh(self) -> None:
@@ -151,7 +159,7 @@ class Following:
     async def stop(self) -> None:
         """End; a look under way is broken off, which loses nothing that was stored."""
         await self.pulse.stop()
-        running = list(self._running.values())
+        running = [*self._running.values(), *self._hearing.values()]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -167,6 +175,12 @@ class Following:
                 task = loop.create_task(self._look(peer), name=f"elicence-follow-{peer.region}")
                 self._running[peer.region] = task
                 task.add_done_callback(partial(self._done, peer.region))
+            if peer.region not in self._hearing and self._heard_at.get(peer.region, 0.0) + HEAR_S <= loop.time():
+                # Apart from the look: the witness that is asked may be the one that never answers.
+                self._heard_at[peer.region] = loop.time()
+                hearing = loop.create_task(self._hear(peer), name=f"elicence-hear-{peer.region}")
+                self._hearing[peer.region] = hearing
+                hearing.add_done_callback(partial(self._heard, peer.region))
 
     def _done(self, region: str, task: asyncio.Task[None]) -> None:
         del self._running[region]
@@ -182,11 +196,23 @@ class Following:
     async def _look(self, peer: Peer) -> None:
         follower = self._follower(peer)
         async with self._gate:
-            news = await follower.look(peer, self._witnesses_beside(peer.region))
+            news = await follower.look(peer)
         self._version += 1
         self._due[peer.region] = asyncio.get_running_loop().time() + self._pause(follower.failures)
         if news:
             self._tell(peer.region)
+
+    async def _hear(self, peer: Peer) -> None:
+        """Ask one of the other peers' witnesses, each in its turn, what it was shown of this peer's log."""
+        witnesses = self._witnesses_beside(peer.region)
+        if witnesses:
+            turn = self._turns[peer.region] = self._turns.get(peer.region, -1) + 1
+            await self._follower(peer).hear(peer, witnesses[turn % len(witnesses)])
+
+    def _heard(self, region: str, task: asyncio.Task[None]) -> None:
+        del self._hearing[region]
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("hearing of %s failed", region, exc_info=task.exception())
 
     def _pause(self, failures: int) -> float:
         pause = min(BACKOFF_MAX_S, self._interval_s * 2 ** min(failures, 12)) if failures else self._interval_s
@@ -210,6 +236,7 @@ class Following:
                 lag_s=self._lag_s,
                 step_done=self._step_done,
             )
+            found.poll_ms = self._region.config.follow_interval_ms
         return found
 
     def _witnesses_beside(self, region: str) -> tuple[str, ...]:

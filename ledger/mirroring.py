@@ -127,18 +127,24 @@ class LogFollower:
         await self._keep(checkpoint, self._signed_at(checkpoint, policy))
         return True
 
-    async def compare(self, base: str, heard: SignedCheckpoint) -> None:
-        """See that a checkpoint of this log that others were shown belongs to our history, now or once we are there.
+    def heard(self, checkpoint: SignedCheckpoint) -> None:
+        """Remember a checkpoint of this log that somebody else was shown, until it can be compared."""
+        if all(each.text != checkpoint.text for each in self._heard):
+            self._heard = [*self._heard, checkpoint][-HEARD:]
+
+    async def compare_heard(self, base: str) -> bool:
+        """See that what others were shown belongs to our history, as far as that goes; tell whether any was compared.
 
         Raises `Misbehaved`, `Unreachable`.
         """
-        self._heard = [*(each for each in self._heard if each.text != heard.text), heard][-HEARD:]
-        for each in [each for each in self._heard if each.size <= self.row.size]:
-            if each.size == self.row.size and each.root != self.row.root:
-                raise forked(self.row.note, each.text, f"two roots were signed for size {each.size}")
+        reached = [each for each in self._heard if each.size <= self.row.size]
+        for each in reached:
             if each.size < self.row.size:
                 await self._compare(base, each)
+            elif each.root != self.row.root:
+                raise forked(self.row.note, each.text, f"two roots were signed for size {each.size}")
             self._heard.remove(each)
+        return bool(reached)
 
     async def _keep(self, checkpoint: SignedCheckpoint, signed: datetime | None) -> None:
         row = self.row

@@ -75,16 +75,16 @@ class PeerFollower:
         self.good_at: datetime | None = None
         self.failures = 0
         self.evidence = 0
+        self.poll_ms = 0
         self._stored_at: datetime | None = None
         self._status_news = False
-        self._turn = 0
 
     def view(self, peer: Peer) -> PeerView | None:
         """What verifiers are given of this peer; None before its first trust list."""
         trust = self.lists.trust
         if trust is None or trust.root_fingerprint != peer.root:
             return None
-        return PeerView(trust, self.watch, self.good_at)
+        return PeerView(trust, self.watch, self.good_at, self.poll_ms, logged=True)
 
     async def refresh(self, peer: Peer) -> bool:
         """Take what is stored; tell whether log, trust list or status lists moved."""
@@ -101,10 +101,9 @@ class PeerFollower:
         after = (self.log.row.size, None if self.lists.trust is None else self.lists.trust.digest)
         return news or before != after
 
-    async def look(self, peer: Peer, others: tuple[str, ...] = ()) -> bool:
+    async def look(self, peer: Peer) -> bool:
         """Fetch what is new of this peer and judge it; tell whether log, trust list or status lists moved.
 
-        `others` are addresses of witnesses, one of which is asked each time what it was shown of this peer's log.
         Raises `Refusal` where our own database fails.
         """
         news = await self.refresh(peer)
@@ -115,7 +114,7 @@ class PeerFollower:
         complete = False
         try:
             async with asyncio.timeout(ROUND_S):
-                moved, complete = await self._parts(peer, others, faults)
+                moved, complete = await self._parts(peer, faults)
                 news = news or moved
         except TimeoutError:
             faults.append(_silent(f"not done within {ROUND_S:g} s"))
@@ -124,7 +123,7 @@ class PeerFollower:
         await self._judge(peer, before, faults, complete)
         return news
 
-    async def _parts(self, peer: Peer, others: tuple[str, ...], faults: list[Misbehaved]) -> tuple[bool, bool]:
+    async def _parts(self, peer: Peer, faults: list[Misbehaved]) -> tuple[bool, bool]:
         """Look at each part in turn; tell whether anything moved, and whether everything is as new as was signed."""
         if self.lists.trust is None:
             await self._guarded(faults, lambda: self.lists.look(peer, self.log))
@@ -143,8 +142,8 @@ class PeerFollower:
             news |= self._status_news
             if not waits:
                 break  # else the log has grown since we looked, and the list that says so is there already
-        if others and not faults:
-            await self._guarded(faults, lambda: self._hear(peer, others))
+        if not faults:
+            await self._guarded(faults, lambda: self.log.compare_heard(peer.base))
         return news or self.log.row.size != size, complete
 
     async def _look_at_log(self, peer: Peer) -> bool:
@@ -163,24 +162,23 @@ class PeerFollower:
         self._status_news, waits = await self.status.look(peer.base, trust, row.origin, row.size)
         return waits
 
-    async def _hear(self, peer: Peer, others: tuple[str, ...]) -> bool:
-        """Compare what another peer's witness was shown of this log: two histories may be shown to two of us."""
+    async def hear(self, peer: Peer, witness: str) -> None:
+        """Ask another peer's witness what it was shown of this log; the next look compares it.
+
+        Two histories may be shown to two of us. What the witness itself does wrong says nothing about this peer.
+        """
         trust = self.lists.trust
         if trust is None:
-            return False
-        self._turn += 1
-        policy = policy_of(trust, peer)
-        name = sha256(policy.origin.encode()).hexdigest()
+            return
         try:
+            policy = policy_of(trust, peer)
             async with asyncio.timeout(HEARSAY_S):
-                url = f"{others[self._turn % len(others)]}/{name}/checkpoint"
+                url = f"{witness}/{sha256(policy.origin.encode()).hexdigest()}/checkpoint"
                 answer = await self._outside.get(url, limit=note.MAX_BYTES)
-            heard = open_checkpoint(answer.body, policy) if answer.status == FOUND else None
+            if answer.status == FOUND:
+                self.log.heard(open_checkpoint(answer.body, policy))
         except (TimeoutError, Unreachable, VerificationError):
-            return False  # the fault of somebody else, and nothing that this peer has signed
-        if heard is not None:
-            await self.log.compare(peer.base, heard)
-        return False
+            return
 
     async def _guarded(self, faults: list[Misbehaved], part: Callable[[], Awaitable[bool]]) -> bool:
         try:
