@@ -30,7 +30,9 @@ async def listed(region: Region, cursor: str | None = None, limit: int = LIMIT_D
     codes = [code for code in sorted(known) if code > after]
     told, resting = await region.database.read(lambda tx: (_deliveries(tx), standings(tx)))
     states = _following(region)
-    items = [_item(answer_of(known[code]), states.get(code), told.get(code), resting.get(code)) for code in codes[:size]]
+    items = [
+        _item(answer_of(known[code]), states.get(code), told.get(code), resting.get(code)) for code in codes[:size]
+    ]
     return {"items": items} | ({"cursor": encode_cursor(0, codes[size - 1])} if len(codes) > size else {})
 
 

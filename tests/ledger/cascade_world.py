@@ -14,6 +14,7 @@ from ledger import acts
 from ledger.foreign_tending import ForeignTending
 from ledger.issued import Issued
 from ledger.region import Region
+from ledger.status_tokens import snapshot
 from ledger.tables.peers import foreign_falls, peer_notices_in, peer_notices_out
 from tests.ledger import cases, licensing
 from tests.ledger.licensing import MARKET, food
@@ -131,8 +132,6 @@ class CascadeWorld:
 
 async def current(region: Region) -> bool:
     """Wait until what is published of a region's status says what its causes say."""
-    from ledger.status_tokens import snapshot
-
     for _ in range(400):
         found = await region.database.read(snapshot)
         last = region.status._last

@@ -1,4 +1,4 @@
-"""What falls in one region reaches what rests on it in another, does no more than suspend, and goes away with its root."""
+"""What falls in one region reaches what rests on it in another, no more than suspends, and goes away with its root."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ledger.notices import pending
 from ledger.rebuilding import rebuild
 from ledger.reversal import reverse
 from ledger.reviews import conclude, open_reviews
+from ledger.versions import new_version
 from tests.ledger import cases, licensing
 from tests.ledger.cascade_world import ANNULLED, SUSPENDED, VALID, A, B, cascade_world
 from tests.ledger.licensing import MARKET
@@ -73,7 +74,7 @@ async def test_an_act_suspends_across_the_border_and_a_reinstatement_restores(
 
 
 async def test_a_lost_notice_is_made_up_for_by_the_followed_list(database_urls: Urls, tmp_path: Path) -> None:
-    """Nothing reaches B but A's lists: after a short wait it suspends under a stand-in, which the late notice renames."""
+    """Nothing reaches B but A's lists: after a short wait it suspends under a stand-in, which the notice renames."""
     async with cascade_world(tmp_path, database_urls) as world:
         root = await world.licence(A)
         child = await world.licence(B, (A, root))
@@ -220,8 +221,6 @@ async def test_every_licence_gets_its_own_entry_and_its_owner_a_notice(sqlite_ur
 
 async def test_a_new_document_of_the_licence_abroad_is_no_fall(sqlite_urls: Urls, tmp_path: Path) -> None:
     """The old slot says 1 for good; B asks, learns the new place, and suspends nothing; the new place counts."""
-    from ledger.versions import new_version
-
     async with cascade_world(tmp_path, sqlite_urls) as world:
         root = await world.licence(A)
         child = await world.licence(B, (A, root))
