@@ -12,7 +12,6 @@ import typer
 from api import strict_json
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson, Operator, in_region
-from api.cli.peers import with_network
 from ledger import equivalences, rules
 from ledger.actors import Actor
 from ledger.region import Region
@@ -33,7 +32,7 @@ def declare(file: File, operator: Operator, as_json: AsJson = False) -> None:
     """Declare what the file says; it takes effect after the period of notice."""
     with answering(as_json):
         body = _read(file)
-        found = with_network(lambda region: equivalences.declare(region, _actor(operator), body))
+        found = in_region(lambda region: equivalences.declare(region, _actor(operator), body))
         if as_json:
             print_json(found)
         else:

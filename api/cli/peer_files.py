@@ -1,48 +1,25 @@
-"""What `elicence peers` works with: the way to the network, roots and rules out of files, proposals and signatures."""
+"""What `elicence peers` works with: roots and rules out of files, proposals and signatures."""
 
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from api import strict_json
 from api.cli import hub
-from api.cli.catalogue import in_region
 from api.cli.jwk_files import read_key
 from api.cli.service import settings_or_exit
-from api.outside_http import HttpOutside
 from keys.certificates import check_root, fingerprint, parse_fingerprint
 from keys.certification import from_pem_or_der
 from keys.errors import BadCertificate
 from ledger.errors import Code, Refusal
-from ledger.region import Region
 from verifiers import approval
 from verifiers.errors import VerificationError
 from verifiers.jws import compact
 from verifiers.witness_policy import MAX_BYTES, parse_policy
 
-T = TypeVar("T")
-
 MAX_FILE: Final = 33_554_432
 """Largest file of a proposal in bytes: it holds what a region of three thousand departments shows."""
-
-
-def with_network(work: Callable[[Region], Awaitable[T]]) -> T:
-    """Open the region with its way to other regions, do `work`, and close both."""
-
-    async def run(region: Region) -> T:
-        if region.outside is not None:
-            return await work(region)
-        settings = settings_or_exit()
-        outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca, proxy=settings.peer_proxy)
-        region.outside = outside
-        try:
-            return await work(region)
-        finally:
-            await outside.close()
-
-    return in_region(run)
 
 
 def located(

@@ -20,16 +20,17 @@ from api.cli.peer_files import (
     located,
     read_proposal,
     signed,
-    with_network,
     witness_rule,
 )
 from api.cli.peer_lines import peer_line, shown_lines
+from api.cli.peer_status import status
 from ledger import peer_listing, peers
 from ledger.actors import Actor
 from ledger.region import Region
 from verifiers import approval
 
 app = typer.Typer(help="互认地区 · other regions", no_args_is_help=True)
+app.command("status", help="跟踪情况 / how following them goes")(status)
 
 Url = Annotated[str, typer.Argument(help="对方地址 / base address of the other region")]
 Code6 = Annotated[str, typer.Argument(metavar="REGION", help="地区代码 / region code")]
@@ -73,7 +74,7 @@ def propose(
         base, pinned = located(url, root, hub_list, anchor, countersigner)
         if base is None or pinned is None:
             raise typer.BadParameter("须有 --root 或 --hub / --root or --hub is needed")
-        found = with_network(lambda region: peers.propose(region, admission(base, pinned, witnesses)))
+        found = in_region(lambda region: peers.propose(region, admission(base, pinned, witnesses)))
         _deliver(found, out, as_json)
 
 
@@ -132,7 +133,7 @@ def admit(
                 found = await peers.propose(region, admission(url or "", root or "", witnesses))
             return await _carry_out(region, found, approvals, yes, as_json, operator, None)
 
-        _told(with_network(work), as_json)
+        _told(in_region(work), as_json)
 
 
 @app.command("list", help="列出 / list the peers")
