@@ -30,6 +30,8 @@ async def readyz(request: Request, region: RegionNow) -> Response:
     for name, pulse in request.app.state.pulses.items():
         fault = pulse.fault
         checks[name] = {"ready": True} if fault is None else {"ready": False, "detail": type(fault).__name__}
+    if region.following is not None:
+        checks |= region.following.readiness()
     ready = all(each["ready"] for each in checks.values() if not each.get("optional"))
     return answer({"ready": ready, "checks": checks}, 200 if ready else 503)
 
@@ -51,5 +53,7 @@ async def prometheus(request: Request, region: RegionNow) -> Response:
     held.status_age.set(figures["status_age_s"])
     if figures["witnesses"] is not None:
         held.watch(figures["witnesses"])
+    if region.following is not None:
+        held.follow(region.following.states())
     # Collecting takes a lock and some milliseconds when there are many routes.
     return Response(await asyncio.to_thread(held.text), media_type=metrics.MEDIA_TYPE)

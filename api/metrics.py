@@ -1,6 +1,6 @@
 """What Prometheus sees: rates, sizes and ages; labels from closed sets only, so nobody can make them grow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -70,6 +70,39 @@ class Metrics:
         self.log_witnessed = Gauge(
             "elicence_log_witnessed_size", "Entries under a witnessed checkpoint.", registry=self.registry
         )
+
+        self.peer_size = Gauge(
+            "elicence_peer_log_size", "Verified entries of a peer's log.", ["region"], registry=self.registry
+        )
+        self.peer_age = Gauge(
+            "elicence_peer_age_seconds",
+            "Time since all of a peer was last fetched and held; -1 where it never did.",
+            ["region"],
+            registry=self.registry,
+        )
+        self.peer_state = Gauge(
+            "elicence_peer_state",
+            "1 for the state that a peer's log is in.",
+            ["region", "state"],
+            registry=self.registry,
+        )
+        self.peer_evidence = Gauge(
+            "elicence_peer_evidence",
+            "Pieces of evidence kept against a peer's log.",
+            ["region"],
+            registry=self.registry,
+        )
+
+    def follow(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Take over how following goes; the labels are the peers that are followed, and no others."""
+        for gauge in (self.peer_size, self.peer_age, self.peer_state, self.peer_evidence):
+            gauge.clear()
+        for each in states:
+            region, age = each["region"], each["age_s"]
+            self.peer_size.labels(region).set(each["size"])
+            self.peer_age.labels(region).set(-1 if age is None else age)
+            self.peer_state.labels(region, each["state"]).set(1)
+            self.peer_evidence.labels(region).set(each["evidence"])
 
     def watch(self, figures: Mapping[str, Any]) -> None:
         """Take over what the witnesses of the log say; the labels are those of the policy in force, and no others."""

@@ -122,6 +122,16 @@ class Following:
         peers = self._region.catalogue.recognised.followed
         return [_state(peer, self._follower(peer), self._region.clock.now()) for peer in peers]
 
+    def readiness(self) -> dict[str, dict[str, Any]]:
+        """Tell which peers are not followed as they should be, which is no reason to stop serving; nothing for none."""
+        peers = self._region.catalogue.recognised.followed
+        if not peers:
+            return {}
+        watches = {peer.region: self.watch(peer.region) for peer in peers}
+        troubled = [f"{code} {watch}" for code, watch in watches.items() if watch is not Watch.FOLLOWED]
+        detail = {"detail": ", ".join(troubled)} if troubled else {}
+        return {"peers": {"ready": not troubled, "optional": True, **detail}}
+
     # --- looking ---------------------------------------------------------------------------------------------------
 
     async def step(self) -> None:

@@ -89,7 +89,7 @@ class PeerFollower:
     async def refresh(self, peer: Peer) -> bool:
         """Take what is stored; tell whether log, trust list or status lists moved."""
         before = (self.log.row.size, None if self.lists.trust is None else self.lists.trust.digest)
-        row = await self._database.read(lambda tx: followed.read_one(tx, self.region), cheap=True)
+        row, self.evidence = await self._database.read(lambda tx: _standing(tx, self.region, peer.base), cheap=True)
         await self.lists.load(peer.root)
         news = False
         if row is not None:
@@ -255,6 +255,11 @@ def _silenced(faults: list[Misbehaved]) -> bool:
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:
     return max((each for each in (one, other) if each is not None), default=None)
+
+
+def _standing(tx: Reading, region: str, base: str) -> tuple[followed.Followed | None, int]:
+    row = followed.read_one(tx, region)
+    return row, _evidence(tx, base if row is None else row.origin)
 
 
 def _evidence(tx: Reading, origin: str) -> int:
