@@ -4,12 +4,13 @@ the served file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
+from ledger import witnessed
 from ledger.audit_files import Arrivals
 from ledger.audit_report import Artefact, Report
 from ledger.database import Reading
@@ -91,10 +92,18 @@ def check_head(
 
 
 def check_published(
-    tx: Reading, served: str | None, arrivals: Arrivals, policy: LogPolicy, frontier: Frontier, report: Report
+    tx: Reading,
+    served: str | None,
+    arrivals: Arrivals,
+    policy: LogPolicy,
+    frontier: Frontier,
+    report: Report,
+    *,
+    closed: bool = False,
 ) -> None:
-    """Check the publication row and the checkpoint file, which must be the row's note or one that was
-    stored before it.
+    """Check the publication row and the checkpoint file, which must be the row's note or one that was stored before it.
+
+    Where the region is `closed`, the file is a witnessed one, and there may be none yet.
     """
     current = read_publication(tx)
     if current.note is None:
@@ -107,18 +116,25 @@ def check_published(
         return
     if served is not None and (size := check_note(served, frontier, policy, "checkpoint file", report)) is None:
         return
-    kept = None if served is None or size is None else checkpoint_at(tx, size)
-    if served is None or kept != served:
+    newest = witnessed.newest(tx)
+    if closed and served is None and newest is None:
+        return
+    kept: list[str | None] = []
+    if served is not None and size is not None:
+        cosigned = witnessed.at_size(tx, size)
+        kept = [checkpoint_at(tx, size), None if cosigned is None else cosigned.note]
+    if served is None or served not in kept:
         # The file may be a moment behind the row of a running region, or ahead of the snapshot this audit looks at.
-        later = arrivals.wait(CHECKPOINT, lambda data: _follows(data, current))
+        shown = [current.note, None if newest is None else newest.note]
+        later = arrivals.wait(CHECKPOINT, lambda data: _follows(data, shown, current))
         if not later:
             what = "it is missing" if served is None else "it is not what was published"
             report.add(Artefact.CHECKPOINT, "checkpoint file", what)
 
 
-def _follows(data: bytes, current: Publication) -> bool:
+def _follows(data: bytes, shown: Sequence[str | None], current: Publication) -> bool:
     note = data.decode("utf-8", "replace")
-    return note == current.note or served_size(note) > current.size
+    return note in shown or served_size(note) > current.size
 
 
 def check_leftovers(files: PublicFiles, published: int, report: Report) -> None:

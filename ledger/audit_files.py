@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Final
 
+from ledger.cosigning import FILE
 from ledger.public_files import CHECKPOINT, PublicFiles
 from ledger.status_tokens import FOLDER as LISTS
 from ledger.trust_publishing import LATEST
@@ -43,7 +44,7 @@ def served_files(files: PublicFiles) -> dict[str, bytes]:
     To be called before the snapshot of the database is taken: what a file says was stored before the file was written,
     so whatever is read here must be found there, also while the region runs.
     """
-    changing = [CHECKPOINT, LATEST]
+    changing = [CHECKPOINT, FILE, LATEST]
     changing += [file.relative_to(files.root).as_posix() for file in sorted(files.root.glob(f"{LISTS}/*"))]
     found = {path: files.read(path) for path in changing if not PurePosixPath(path).name.startswith(".")}
     return {path: data for path, data in found.items() if data is not None}

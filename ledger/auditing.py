@@ -23,7 +23,9 @@ from ledger.audit_projections import compare_tables
 from ledger.audit_records import RecordAudit, StatementKey, read_stored, statement_keys
 from ledger.audit_report import Artefact, Report
 from ledger.audit_tokens import StatusAudit, check_status_files, check_trust_lists
+from ledger.audit_witnessed import WitnessedAudit, check_witnessed_file
 from ledger.config import RegionConfig
+from ledger.cosigning import FILE
 from ledger.database import Database, Reading
 from ledger.events import Event
 from ledger.history import load_event
@@ -53,8 +55,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What an audit reads: the database, the published files, the secrets that open records, and who
-    must have signed.
+    """What an audit reads: the database, the published files, the secrets that open records, and who must have signed.
+
+    A `closed` region shows nothing that was not witnessed.
     """
 
     database: Database
@@ -62,13 +65,14 @@ class Stored:
     vault: Vault
     policy: LogPolicy
     root: bytes
+    closed: bool = False
 
     @classmethod
     def of(cls, region: Region) -> Stored:
         """Return what a running region has stored."""
         keys = tuple(NoteKey.from_text(vkey) for vkey in region.vkeys)
         policy = LogPolicy(region.origin, keys)
-        return cls(region.database, region.files, region.vault, policy, region.root_certificate)
+        return cls(region.database, region.files, region.vault, policy, region.root_certificate, region.withholds)
 
     @classmethod
     def open(cls, config: RegionConfig, store: KeyStore) -> Stored:
@@ -81,7 +85,8 @@ class Stored:
             opened = load_event(tx, vault, 0).facts
         keys = tuple(NoteKey.from_text(vkey) for vkey in opened["vkeys"])
         policy = LogPolicy(opened["origin"], keys)
-        return cls(database, PublicFiles(config.tiles), vault, policy, b64u_decode(opened["root"]))
+        closed = config.witness_mode == "closed"
+        return cls(database, PublicFiles(config.tiles), vault, policy, b64u_decode(opened["root"]), closed)
 
 
 def audit_stored(stored: Stored, progress: Progress = lambda _done, _all: None) -> Report:
@@ -112,6 +117,7 @@ class _Audit:
         self._replay = Replay(origin, read_tile=self._read_tile, tiles_up_to=self._published)
         self._entries = EntryReader(stored.files, self._published, self._head.size, self._head.chain, self._report)
         self._checkpoints = CheckpointAudit(tx, stored.policy, self._report)
+        self._witnessed = WitnessedAudit(tx, stored.policy, self._report)
         self._status = StatusAudit(tx, origin, self._report)
         self._keys: dict[str, StatementKey] = {}
         self._catalogue_idx = -1
@@ -143,6 +149,8 @@ class _Audit:
                 self._report.add_replayed(finding)
             if self._checkpoints.next_size == self._replay.size:
                 self._checkpoints.reached(self._replay.frontier)
+            if self._witnessed.next_size == self._replay.size:
+                self._witnessed.reached(self._replay)
             try:
                 leaf = parse(data)
             except Malformed:
@@ -165,9 +173,14 @@ class _Audit:
             self._report.add_replayed(finding)
         frontier, arrivals = self._replay.frontier, Arrivals(self._stored.files)
         self._checkpoints.finish(size)
+        self._witnessed.finish(size)
         self._status.finish(size)
         check_head(self._tx, frontier, self._replay.chain, self._replay.last_at, self._catalogue_idx, self._report)
-        check_published(self._tx, self._checkpoint(), arrivals, self._stored.policy, frontier, self._report)
+        stored = self._stored
+        check_published(
+            self._tx, self._checkpoint(), arrivals, stored.policy, frontier, self._report, closed=stored.closed
+        )
+        check_witnessed_file(self._tx, self._served.get(FILE), arrivals, self._report)
         check_leftovers(self._stored.files, self._published, self._report)
         self._entries.beyond(self._tx)
         self._records.finish(self._tx, self._scratch.tx, size)

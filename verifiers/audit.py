@@ -37,6 +37,7 @@ class Fault(StrEnum):
     ENTRY_KIND = "entry.kind"
     ENTRY_CHAIN = "entry.chain"
     ENTRY_TIME = "entry.time"
+    ENTRY_BACKDATED = "entry.backdated"
     RECORD_MISSING = "record.missing"
     RECORD_PART = "record.part"
     RECORD_OPENING = "record.opening"
@@ -137,6 +138,14 @@ class Replay:
         """Check the checkpoints of the empty tree; call before the first entry."""
         return self._check_roots()
 
+    def cosigned(self, at: datetime) -> None:
+        """Take down that the tree of the entries so far was cosigned at `at`.
+
+        What comes after must not claim to be older (protocol 7); for who reads cosignatures as the entries pass.
+        """
+        floor = at - CLOCK_TOLERANCE
+        self._floor = floor if self._floor is None else max(self._floor, floor)
+
     def feed(self, index: int, data: bytes, record: Sequence[Part] | None = None) -> list[Finding]:
         """Take entry `index` with its bytes, and its record unless records are left out of this audit."""
         findings: list[Finding] = []
@@ -179,13 +188,12 @@ class Replay:
             detail = f"`prev` is not the hash of entry {index - 1}: that entry, this one or their order was changed"
             findings.append(Finding(Fault.ENTRY_CHAIN, where, detail))
         while self._floors and self._floors[-1][0] <= index:
-            at = self._floors.pop()[1] - CLOCK_TOLERANCE
-            self._floor = at if self._floor is None else max(self._floor, at)
+            self.cosigned(self._floors.pop()[1])
         if self._last_at is not None and leaf.at < self._last_at:
             findings.append(Finding(Fault.ENTRY_TIME, where, "earlier than the entry before it"))
         elif self._floor is not None and leaf.at < self._floor:
-            detail = "earlier than a witness saw the log without it"
-            findings.append(Finding(Fault.ENTRY_TIME, where, detail))
+            detail = "more than a minute earlier than a witness saw the log without it"
+            findings.append(Finding(Fault.ENTRY_BACKDATED, where, detail))
         self._last_at = leaf.at
 
     def _check_record(self, index: int, leaf: Leaf, record: Sequence[Part], findings: list[Finding]) -> None:

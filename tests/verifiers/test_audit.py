@@ -247,7 +247,7 @@ CHANGES_TO_ROWS = (change_entry, garble_entry, oversize_entry, drop_entry, swap_
         (change_bundle, {("tile.differs", "tile/entries/001")}),
         (change_tile, {("tile.differs", "tile/1/000.p/2")}),
         (lose_tile, {("tile.missing", "tile/0/000")}),
-        (backdate, {("entry.time", "entry 300")}),
+        (backdate, {("entry.backdated", "entry 300")}),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
