@@ -39,6 +39,10 @@ class Metrics:
         self.status_age = Gauge(
             "elicence_status_list_age_seconds", "Age of the oldest published status list.", registry=self.registry
         )
+        self._about_witnesses()
+        self._about_peers()
+
+    def _about_witnesses(self) -> None:
         self.witness_answers = Counter(
             "elicence_witness_answers_total",
             "Answers of our witness by log, empty for one it does not know.",
@@ -71,6 +75,7 @@ class Metrics:
             "elicence_log_witnessed_size", "Entries under a witnessed checkpoint.", registry=self.registry
         )
 
+    def _about_peers(self) -> None:
         self.peer_size = Gauge(
             "elicence_peer_log_size", "Verified entries of a peer's log.", ["region"], registry=self.registry
         )
