@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from PIL import Image
 
 from api import qr_codes
-from tests.api import story_equivalences, story_peers, story_witness
+from tests.api import story_calls, story_equivalences, story_peers, story_witness
 from tests.api.service import Caller, Service, service_on
 from tests.ledger import licensing
 from tests.ledger.licensing import COMPANY, HOUSING, MARKET, PERSON, furnish
@@ -106,12 +106,13 @@ def _remember(world: World) -> None:
 async def tell(world: World) -> None:
     """Call every operation once, each with what the ones before gave."""
     await _set_up(world)
-    await story_peers.admit(world.service, world.operator)
+    there = await story_peers.admit(world.service, world.operator)
     await story_equivalences.recognise(world.operator)
     licence = await _issue(world)
     await _look(world, licence)
     await _batches(world)
     await _show(world, licence)
+    await story_calls.call(world.service, there, licence)
     await _credit(world)
     await _act(world, licence)
     await _accuse(world)

@@ -7,8 +7,8 @@ from tests.ledger.peering import CODE, THERE, Documents, approve, register, show
 from tests.verifiers.issuer import Issuer
 
 
-async def admit(service: Service, operator: Caller) -> None:
-    """Admit a made-up region, as the operators of `service` do; it stays admitted."""
+async def admit(service: Service, operator: Caller) -> Issuer:
+    """Admit a made-up region, as the operators of `service` do, and return it; it stays admitted."""
     region = service.region
     there = Issuer(now=region.clock.now().replace(microsecond=0), region=CODE, base=THERE)
     region.outside = Documents(shown_by(there))
@@ -22,6 +22,7 @@ async def admit(service: Service, operator: Caller) -> None:
     await operator.post(f"/v1/peers/{CODE}/acts", {"act": "suspend", "reason": "示例：来源待查"})
     back = (await operator.post("/v1/peers/proposals", {"act": "resume", "region": CODE}))["proposal"]
     await operator.post(f"/v1/peers/{CODE}/acts", {"act": "resume", **approved(service, back)})
+    return there
 
 
 def approved(service: Service, proposal: dict[str, Any]) -> dict[str, Any]:
