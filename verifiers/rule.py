@@ -30,6 +30,7 @@ MAX_TEXT: Final = 1_024
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}", re.ASCII)
+_HALVES = re.compile("[\ud800-\udfff]")  # of characters: JSON can spell them, UTF-8 cannot
 _MAX_SEGMENTS = 8
 _INHERITED = frozenset(
     {
@@ -238,12 +239,9 @@ def _literal(value: Any, where: str) -> Node:
         return Node("literal", (value,), Kind.TRUTH)
     if type(value) is int and abs(value) <= rule_values.MAX_INTEGER:
         return Node("literal", (value,), Kind.INTEGER)
-    if type(value) is str and "\0" not in value:
-        try:
-            if len(value.encode("utf-8")) <= MAX_TEXT:
-                return Node("literal", (value,), Kind.TEXT)
-        except UnicodeEncodeError:
-            pass  # half a character, refused like any other value that is none of ours
+    plain = type(value) is str and "\0" not in value and not _HALVES.search(value)
+    if plain and len(value.encode("utf-8")) <= MAX_TEXT:
+        return Node("literal", (value,), Kind.TEXT)
     raise _fault(where, f"a literal is a text of at most {MAX_TEXT} bytes, an integer below 2^53, true or false")
 
 

@@ -112,7 +112,7 @@ def _instant(text: Any) -> dt.datetime:
             at = dt.datetime.fromisoformat(local).replace(tzinfo=dt.UTC)
             return at + offset if sign == "-" else at - offset
     except ValueError:
-        pass  # a day that does not exist, refused below like any other text
+        raise _misfit("plusTime", "its first operand is a day that does not exist") from None
     raise _misfit("plusTime", "its first operand is neither a date nor an instant")
 
 

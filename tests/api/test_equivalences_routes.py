@@ -14,7 +14,7 @@ from tests.api.service import Caller, Service, service_on
 from tests.api.story_equivalences import DECLARATION
 from tests.api.test_accounts import code_of
 from tests.ledger.licensing import definition
-from tests.ledger.test_equivalences import admit
+from tests.ledger.recognising import admit
 from tests.region import OPERATOR
 
 

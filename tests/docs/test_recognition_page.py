@@ -17,7 +17,7 @@ from ledger import equivalences, types
 from ledger.region import Region
 from tests.docs.conftest import ROOT
 from tests.ledger.licensing import definition
-from tests.ledger.test_equivalences import admit
+from tests.ledger.recognising import admit
 from tests.region import OPERATOR
 from verifiers.rule import MAX_DEPTH, MAX_NODES, MAX_TEXT
 from verifiers.rule_evaluation import MAX_ITEMS, MAX_STEPS
