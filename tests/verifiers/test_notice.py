@@ -70,9 +70,9 @@ def test_a_notice_counts_only_from_its_sender_to_its_receiver() -> None:
     """Not turned to another region, not under another key, not from somebody else."""
     text = sign(signing_input(NOTICE, PUBLIC.kid))
 
-    for wrong in ({"sender": "630000"}, {"receiver": "630000"}):
+    for sender, receiver in (("630000", "620000"), ("610000", "630000")):
         with pytest.raises(Malformed) as refused:
-            opened(text, **wrong)
+            opened(text, sender, receiver)
         assert refused.value.reason is Reason.NOTICE
     with pytest.raises(SignatureFailed) as unknown:
         opened(text, known=False)
