@@ -13,12 +13,15 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from api.cli.service import create_region, settings_or_exit
+from api.composition import open_region, open_store
+from keys.certificates import fingerprint
 from keys.file_store import FileKeyStore
 from keys.signer import KeyState
 from ledger.database import Database
 from ledger.tables.publishing import slot_leases
 from tests.ledger.licensing import MARKET
 from tests.ledger.watched_log import LOG
+from verifiers.__main__ import main as verify_command
 
 PASSWORD = "示例口令"
 
@@ -100,3 +103,28 @@ def test_after_a_restore_the_witness_has_new_keys() -> None:
     assert (log["origin"], log["size"], log["vkeys"]) == (LOG.origin, None, LOG.vkeys)
     assert CliRunner().invoke(app, ["witnesses", "unwatch", LOG.origin]).exit_code == 0
     assert CliRunner().invoke(app, ["witnesses", "unwatch", LOG.origin]).exit_code == 1
+
+
+@pytest.mark.usefixtures("region_on_disk")
+def test_a_kit_for_windows_without_network_is_made_by_command(tmp_path: Path) -> None:
+    """`bundle --regions … --out` makes a kit that `elicence-verify` opens; a bundle is of a licence or for regions."""
+
+    async def served() -> None:
+        region = await open_region(settings_or_exit())
+        try:
+            assert await region.trust.settled(20)
+        finally:
+            await region.close()
+
+    asyncio.run(served())
+    kit = tmp_path / "kit.json"
+    made = CliRunner().invoke(app, ["bundle", "--regions", "610000", "--out", str(kit)])
+    assert made.exit_code == 0, made.output
+    root = json.loads(kit.read_bytes())
+    assert set(root["parts"]) == {"trust-list/610000", "checkpoint/610000/0"}
+    pin = fingerprint(open_store(settings_or_exit()).signer("root").certificate or b"")
+    assert verify_command(["--kit", str(kit), "--root", pin, "--grace", "--json"]) == 2  # nothing is issued yet
+
+    assert CliRunner().invoke(app, ["bundle"]).exit_code != 0
+    assert CliRunner().invoke(app, ["bundle", "A" * 22, "--regions", "610000"]).exit_code != 0
+    assert CliRunner().invoke(app, ["bundle", "--regions", "999999"]).exit_code == 1

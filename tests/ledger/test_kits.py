@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keys.certificates import fingerprint
-from ledger import keys_registry, peers
+from ledger import equivalences, keys_registry, peers
 from ledger.errors import Code, Refusal
 from ledger.issued import Issued
 from ledger.kits import Made, make_kit
@@ -44,7 +44,7 @@ async def world(
     sqlite_urls: Callable[[str], str], tmp_path: Path, clock: cases.ShiftedClock
 ) -> AsyncIterator[RegionsWorld]:
     """Three regions that follow each other; one issues licences."""
-    async with regions_world(tmp_path, sqlite_urls, count=3, clock=clock) as world:
+    async with regions_world(tmp_path, sqlite_urls, count=3, clock=clock, recognition_notice_s=0) as world:
         await furnish(world[A].region)
         await world.settle()
         yield world
@@ -108,6 +108,38 @@ async def test_a_kit_carries_what_peers_published(world: RegionsWorld) -> None:
     assert any(status.root == fingerprint(a.root_certificate) for status in made.kit.status)
     assert judged(made, b, licence, receipt).reasons == (Reason.EQUIVALENCE_MISSING,)
     assert grace_table(made.kit.trust, made.kit.peers, made.kit.status, b.clock.now()) == ()
+
+
+async def test_a_kit_judges_licences_of_peers_until_the_grace_is_over(
+    world: RegionsWorld, clock: cases.ShiftedClock
+) -> None:
+    """With an equivalence A's licence is valid at B's window; revoked in A, it is not by the next kit."""
+    a, b = world[A].region, world[B].region
+    await furnish(b)
+    kind = {"type": FOOD, "major": 1}
+    await equivalences.declare(b, OPERATOR, {"peer": A, "their": kind, "ours": kind})
+    clock.ahead = timedelta(seconds=2)
+    licence, receipt = await published(a)
+    await world.settle()
+    made = await make_kit(b, None, [FOOD])
+
+    assert [each.region for each in made.kit.manifest.regions] == [A]
+    verdict = judged(made, b, licence, receipt)
+    assert verdict.outcome is Outcome.VALID, verdict.findings
+    assert verdict.recognition is not None and verdict.recognition.peer == A
+    rows = grace_table(made.kit.trust, made.kit.peers, made.kit.status, b.clock.now(), [FOOD])
+    [until] = [row.until for row in rows if row.region == A]
+    assert until is not None
+    late = judged(made, b, licence, receipt, until - b.clock.now() + timedelta(seconds=2))
+    assert late.outcome is Outcome.UNDETERMINED
+
+    await cases.upheld(a, cases.target(licence.id))
+    await a.status.pulse.stop()
+    await a.status.step()
+    for _ in range(2):
+        await world[B].following.step()
+    fell = judged(await make_kit(b, [A]), b, licence, receipt)
+    assert (fell.outcome, fell.reasons) == (Outcome.INVALID, (Reason.SUSPENDED,))  # it can still be appealed
 
 
 async def test_versions_of_kits_rise(world: RegionsWorld, clock: cases.ShiftedClock) -> None:
