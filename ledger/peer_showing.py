@@ -34,14 +34,16 @@ class Shown:
     text: str
 
 
-async def look(outside: Outside | None, base: str, root: str, at: datetime) -> Shown:
+async def look(outside: Outside | None, base: str, root: str, at: datetime, seen_seq: int = 0) -> Shown:
     """Fetch description and newest trust list of the region at `base`, and open the list under `root` (hex).
 
-    Raises `Refusal` peer.unreachable, peer.root_mismatch, or peer.list_invalid where list, description and address
-    do not say the same, or the list does not hold up.
+    `seen_seq` is the highest version ever seen under that root: a region that comes back does not begin anew.
+
+    Raises `Refusal` peer.unreachable, peer.root_mismatch, or peer.list_invalid where list, description and address do
+    not say the same, or the list does not hold up.
     """
     described = _description(await _fetch(outside, base + DESCRIPTION, _DESCRIPTION_MAX))
-    shown = _opened(await _fetch(outside, f"{base}/trust-list", LENGTH_MAX), root, at)
+    shown = _opened(await _fetch(outside, f"{base}/trust-list", LENGTH_MAX), root, at, seen_seq)
     document = shown.trust.document
     if document.iss != base:
         raise _invalid("the list names another address", named=document.iss)
@@ -92,10 +94,10 @@ def told(shown: Shown, region: Region) -> dict[str, Any]:
     }
 
 
-def _opened(answer: Answer, root: str, at: datetime) -> Shown:
+def _opened(answer: Answer, root: str, at: datetime, seen_seq: int = 0) -> Shown:
     try:
         text = answer.body.decode("ascii").strip()
-        return Shown(open_trust_list(text, root_fingerprint=root, at=at, source="fetched"), text)
+        return Shown(open_trust_list(text, root_fingerprint=root, at=at, seen_seq=seen_seq, source="fetched"), text)
     except UnicodeDecodeError:
         raise _invalid("not a token") from None
     except VerificationError as error:

@@ -13,13 +13,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from keys.certificates import fingerprint
 from ledger import peer_approvals
 from ledger.actors import Actor
 from ledger.catalogue import Catalogue
-from ledger.database import Writing
+from ledger.database import Reading, Writing
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
@@ -80,8 +80,8 @@ async def propose(region: Region, body: Any) -> dict[str, Any]:
         base, root = plain_address(members.text("base", 512)), pinned_root(members.text("root", 200))
         witnesses = read_witnesses(members.take("witnesses")) if members.has("witnesses") else None
         members.done()
-        now = region.clock.now()
-        shown = await look(region.outside, base, root, now)
+        seen_seq = await region.database.read(lambda tx: highest_seen(tx, root), cheap=True)
+        shown = await look(region.outside, base, root, region.clock.now(), seen_seq)
         document = shown.trust.document
         _admissible(region, document.region, root)(region.catalogue)
         seen = Seen(document.seq, shown.trust.digest)
@@ -118,7 +118,11 @@ async def admit(
         raise Refusal(Code.PEER_PROPOSAL_INVALID, "/proposal/region", why="the list names another region")
     done = await _record_approved(region, actor, ADMITTED, proposal, texts, approvers, idempotency)
     # A crash before this: the follower fetches a list of its own, and the entry says which seq had been seen.
-    await region.database.write(lambda tx: keep_list(tx, shown, region.clock.now()))
+    try:
+        await region.database.write(lambda tx: keep_list(tx, shown, region.clock.now()))
+    except Refusal as refusal:
+        if refusal.code is not Code.CONFLICT:
+            raise  # on a conflict the follower of another process kept this very list first
     return done
 
 
@@ -184,6 +188,12 @@ def keep_list(tx: Writing, shown: Shown, at: datetime) -> None:
     same = [table.c[name] == value for name, value in place.items()]
     if tx.execute(select(table.c.seq).where(*same)).one_or_none() is None:
         tx.execute(insert(table).values(**place, digest=shown.trust.digest, list=shown.text, fetched_at=at))
+
+
+def highest_seen(tx: Reading, root: str) -> int:
+    """Return the highest `seq` of a trust list that was ever kept under this root, 0 before the first."""
+    query = select(func.max(followed_lists.c.seq)).where(followed_lists.c.root == root)
+    return tx.execute(query).scalar_one() or 0
 
 
 def answer_of(peer: Peer) -> dict[str, Any]:

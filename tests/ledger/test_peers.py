@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from keys.certificates import fingerprint
 from keys.public_key import PublicKey
-from ledger import clients, peers
+from ledger import clients, departments, peers
 from ledger.clock import ManualClock
 from ledger.errors import Code, Refusal
 from ledger.history import load_event
@@ -77,6 +77,9 @@ class World:
         """How the other region stands here."""
         peer = self.home.catalogue.recognised.peers.get("620000")
         return None if peer is None else peer.status
+
+
+MARKET = {"id": "11610000010000020C", "names": {"zh": "示例市场监督管理局", "en": "Example Market Regulator"}}
 
 
 @pytest.fixture
@@ -324,6 +327,22 @@ async def test_a_withdrawn_peer_comes_back_only_by_being_admitted_anew(world: Wo
     assert world.status() == "active"
     second = await world.home.database.read(lambda tx: load_event(tx, world.home.vault, done["entry"]))
     assert second.n == 2 and "secret" not in second.facts
+
+
+async def test_a_peer_that_comes_back_does_not_show_an_older_list(world: World) -> None:
+    """What was seen under a root is remembered over a withdrawal."""
+    there = world.there
+    first = there.peer.files.read("trust-list/1")
+    assert first is not None
+    await departments.register(there.peer, OPERATOR, MARKET)
+    assert await there.peer.trust.settled(20)
+    await world.admitted()
+    await peers.withdraw(world.home, OPERATOR, "620000", "协议终止")
+    there.shown["/trust-list"] = first
+
+    raised = await refused(Code.PEER_LIST_INVALID, world.propose())
+
+    assert raised.facts["reason"] == "trust.rollback"
 
 
 async def test_what_we_demand_of_their_witnesses_is_changed_by_two(world: World) -> None:
