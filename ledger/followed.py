@@ -19,13 +19,11 @@ from ledger.database import Reading, Writing, bulk_insert
 from ledger.tables.peers import followed, followed_lists, mirrored_entries
 from verifiers.checkpoint import SignedCheckpoint
 from verifiers.entry import FIRST_PREV
-from verifiers.merkle import EMPTY_ROOT, Frontier, leaf_hash
+from verifiers.merkle import EMPTY_ROOT, Frontier
 from verifiers.peer_view import Watch
 
 LISTS_KEPT: Final = 8
 """Versions of a peer's trust list that are kept: the newest counts, older ones are for whoever has to judge."""
-
-_SLICE: Final = 4096
 
 
 class Overtaken(Exception):
@@ -93,24 +91,14 @@ def extend_mirror(tx: Writing, before: Followed, entries: Sequence[bytes], front
     bulk_insert(tx, mirrored_entries, [(before.origin, before.mirrored + n, each) for n, each in enumerate(entries)])
 
 
-def cut_mirror(tx: Writing, before: Followed) -> None:
-    """Throw away the mirrored entries that led nowhere: all after the verified checkpoint, or the whole mirror where
-    not even those before lead to it.
-    """
-    frontier, chain = Frontier(), FIRST_PREV
-    for start in range(0, min(before.size, before.mirrored), _SLICE):
-        for data in read_mirrored(tx, before.origin, start, min(start + _SLICE, before.size)):
-            chain = leaf_hash(data)
-            frontier.append(chain)
-    if frontier.root() != before.root:
-        frontier, chain = Frontier(), FIRST_PREV
-    tx.execute(
-        delete(mirrored_entries).where(
-            mirrored_entries.c.origin == before.origin, mirrored_entries.c.idx >= frontier.size
-        )
-    )
+def cut_mirror(tx: Writing, before: Followed, frontier: Frontier, chain: bytes) -> None:
+    """Throw away the mirrored entries from `frontier.size` on, because they led nowhere. Raises `Overtaken`."""
+    place = (followed.c.region == before.region) & (followed.c.mirrored == before.mirrored)
     values = {"mirrored": frontier.size, "frontier": frontier.to_bytes(), "chain": chain}
-    tx.execute(update(followed).where(followed.c.region == before.region).values(values))
+    if tx.execute(update(followed).where(place).values(values)).rowcount != 1:
+        raise Overtaken(f"the mirror of {before.region} moved on from {before.mirrored}")
+    rest = (mirrored_entries.c.origin == before.origin) & (mirrored_entries.c.idx >= frontier.size)
+    tx.execute(delete(mirrored_entries).where(rest))
 
 
 def read_mirrored(tx: Reading, origin: str, start: int, end: int) -> list[bytes]:

@@ -76,6 +76,7 @@ class Following:
         self._due: dict[str, float] = {}
         self._again: set[str] = set()
         self._gate = asyncio.Semaphore(AT_ONCE)
+        self._refreshed_at = float("-inf")
         self._views: tuple[Recognised, int, tuple[PeerView, ...]] | None = None
         self._version = 0
         self.on_news: list[Callable[[str], None]] = []
@@ -176,10 +177,12 @@ class Following:
 
     async def _go_on(self) -> None:
         """Start a look at every peer that is due, and wait for none."""
-        if self._region.publisher.token is None:
-            await self.refresh()
-            return
         loop = asyncio.get_running_loop()
+        if self._region.publisher.token is None:
+            if loop.time() >= self._refreshed_at + self._interval_s:
+                self._refreshed_at = loop.time()
+                await self.refresh()
+            return
         for peer in self._region.catalogue.recognised.followed:
             if peer.region not in self._running and self._due.get(peer.region, 0.0) <= loop.time():
                 task = loop.create_task(self._look(peer), name=f"elicence-follow-{peer.region}")

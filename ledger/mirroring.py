@@ -8,6 +8,7 @@ what was signed (inconsistent). See docs/following.md.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +45,8 @@ BUNDLES_A_ROUND: Final = 64
 
 COMPARED: Final = 256
 """Older checkpoints of one log that are remembered as compared."""
+
+_SLICE: Final = 4096
 
 HEARD: Final = 16
 """Checkpoints that others were shown and that are larger than ours, kept until we are there."""
@@ -218,12 +221,25 @@ class LogFollower:
         self._step_done("slice")
 
     async def _cut(self) -> None:
-        row = self.row
-        await self._database.write(lambda tx: followed.cut_mirror(tx, row))
-        kept = await self._database.read(lambda tx: followed.read_one(tx, self._region))
-        if kept is None:
-            raise followed.Overtaken(f"{self._region} is no longer followed")
-        self.row = kept
+        """Give up what was mirrored after the verified checkpoint; all of it where what lies before leads elsewhere.
+
+        The entries are read in slices and written about once, so that nobody who issues waits for it.
+        """
+        row, frontier, chain = self.row, Frontier(), entry.FIRST_PREV
+        end = min(row.size, row.mirrored)
+        for start in range(0, end, _SLICE):
+            stop = min(start + _SLICE, end)
+            for data in await self._database.read(
+                lambda tx, start=start, stop=stop: followed.read_mirrored(tx, row.origin, start, stop)  # type: ignore[misc]
+            ):
+                chain = leaf_hash(data)
+                frontier.append(chain)
+            await asyncio.sleep(0)
+        if frontier.root() != row.root or frontier.size != row.size:
+            frontier, chain = Frontier(), entry.FIRST_PREV
+        # A crash before this: the entries lead nowhere again, and this is done again.
+        await self._database.write(lambda tx: followed.cut_mirror(tx, row, frontier, chain))
+        self.row = replace(row, mirrored=frontier.size, frontier=frontier.to_bytes(), chain=chain)
         self._step_done("cut")
 
     # --- proofs from hash tiles ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import followed
+from ledger import followed, peers
 from ledger.clock import ManualClock
 from ledger.following import Following
 from ledger.issuing import issue
@@ -27,7 +27,8 @@ from tests.ledger.followed_peers import (
     suspend,
 )
 from tests.ledger.liars import Hanging, Liar, grow
-from tests.regions import regions_world
+from tests.region import OPERATOR
+from tests.regions import admit, regions_world
 from verifiers.peer_view import Watch
 from verifiers.tiles import WIDTH
 
@@ -191,3 +192,33 @@ async def test_a_peer_that_hangs_delays_nobody(tmp_path: Path, sqlite_urls: Urls
             assert all(check["ready"] for check in (await b.region.readiness()).values() if "optional" not in check)
         finally:
             await following.stop()
+
+
+async def test_our_own_rule_decides_whose_cosignatures_count(tmp_path: Path, sqlite_urls: Urls) -> None:
+    """Where we demand witnesses, the cosigned checkpoint is asked for, and one without enough still shows growth."""
+    async with regions_world(tmp_path, sqlite_urls, count=3) as world:
+        a, b, c = world[A], world[B], world[C]
+        witness = c.region.witness_identity.current
+        assert witness is not None
+        url = f"{c.region.base_url}/witness"
+        keys = [{"name": witness.name, "url": url, "vkey": vkey} for vkey in witness.vkeys[:1]]
+        await admit(b.region, a.region, witnesses={"k": 1, "keys": keys})
+        b.road.asked.clear()
+        await grow(a.region, 2)
+        await b.following.step()
+        assert (state_of(b)["state"], state_of(b)["size"]) == (Watch.FOLLOWED, a.region.publisher.size)
+        assert any(url.endswith("/log/checkpoint.witnessed") for _, url in b.road.asked)
+
+
+async def test_a_peer_that_was_withdrawn_is_followed_no_more(tmp_path: Path, sqlite_urls: Urls) -> None:
+    """Nobody is asked, and nothing is given to verifiers; a suspended one is followed on."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        b = world[B]
+        await peers.suspend(b.region, OPERATOR, A, "示例")
+        await b.following.step()
+        assert (state_of(b)["status"], state_of(b)["state"]) == ("suspended", Watch.FOLLOWED)
+        await peers.withdraw(b.region, OPERATOR, A, "示例")
+        b.road.asked.clear()
+        await b.following.step()
+        assert (b.road.asked, b.following.states(), b.following.views()) == ([], [], ())
+        assert b.following.trust_list(A) is None
