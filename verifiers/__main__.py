@@ -18,16 +18,17 @@ from keys.certificates import fingerprint, parse_fingerprint
 from keys.certification import from_pem_or_der
 from keys.errors import BadCertificate
 from verifiers.checkpoint_cache import CheckpointCache
-from verifiers.errors import VerificationError
+from verifiers.errors import Reason, VerificationError
 from verifiers.grace import describe_table, grace_table
 from verifiers.kit import LENGTH_MAX as KIT_MAX
 from verifiers.kit import Kit, open_kit
 from verifiers.legal_dates import format_time
+from verifiers.peer_view import PeerView
 from verifiers.policy import Policy, Seen
 from verifiers.reasons import UNDETERMINED, title
 from verifiers.report import describe
 from verifiers.status_list import StatusList, open_status_list
-from verifiers.trust_list import TrustList, open_trust_list
+from verifiers.trust_list import TrustList, claimed_root, open_trust_list
 from verifiers.verdict import Check, Finding, Mark, NotVerified, Outcome, Step, Verdict
 from verifiers.verification import verify
 
@@ -64,6 +65,9 @@ def _parser() -> _Parser:
     parser.add_argument("--root", metavar="FINGERPRINT|FILE", help="the pinned region root: SHA-256, or a file with it")
     parser.add_argument("--kit", metavar="KIT", help="an offline kit: trust lists and status lists of several regions")
     parser.add_argument("--grace", action="store_true", help="say for each licence type how long KIT will do")
+    parser.add_argument(
+        "--peer", action="append", default=[], metavar="TRUSTLIST", help="another region's trust list; may be repeated"
+    )
     parser.add_argument("--status", action="append", default=[], metavar="FILE", help="a status list; may be repeated")
     parser.add_argument("--receipt", metavar="FILE", help="the receipt of the one FILE given")
     parser.add_argument("--state", metavar="FILE", help="what was seen before; read, and written back atomically")
@@ -82,7 +86,9 @@ def _run(options: argparse.Namespace) -> int:
     faults: list[tuple[Step, VerificationError]] = []
     kit = _kit(options, root, at, seen, faults)
     trust = _trust(options, root, at, faults) if kit is None else kit.trust
-    status = _status(options, trust, faults) + ([] if kit is None else list(kit.status))
+    peers = _peers(options, trust, at, faults) + ([] if kit is None else list(kit.peers))
+    regions = [] if trust is None else [trust, *(each.trust for each in peers)]
+    status = _status(options, regions, faults) + ([] if kit is None else list(kit.status))
     if kit is not None:
         seen = seen.with_kit(kit.trust.region, kit.trust.root_fingerprint, kit.manifest.version)
     if options.grace:
@@ -101,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
                 policy=policy,
                 seen=seen,
                 cache=cache,
-                peers=() if kit is None else kit.peers,
+                peers=peers,
             )
             verdict, seen = found.verdict, found.seen
         except NotVerified as refused:
@@ -176,19 +182,47 @@ def _trust(
         return None
 
 
+def _peers(
+    options: argparse.Namespace,
+    trust: TrustList | None,
+    at: dt.datetime,
+    faults: list[tuple[Step, VerificationError]],
+) -> list[PeerView]:
+    """The lists of other regions, each opened under the root that ours names; nobody follows their logs off line."""
+    opened = []
+    rows = () if trust is None else trust.document.peers
+    for name in options.peer:
+        token = _text(name)
+        claimed = claimed_root(token)
+        root = next((row.root for row in rows if row.root == claimed), None)
+        try:
+            opened.append(PeerView(open_trust_list(token, root_fingerprint=root, at=at, source=name)))
+        except VerificationError as error:
+            faults.append((Step.PEER, error))
+    return opened
+
+
 def _status(
-    options: argparse.Namespace, trust: TrustList | None, faults: list[tuple[Step, VerificationError]]
+    options: argparse.Namespace, regions: Sequence[TrustList], faults: list[tuple[Step, VerificationError]]
 ) -> list[StatusList]:
-    """The status lists that hold up; a list that does not counts against every verdict."""
+    """The status lists that hold up, each of the region that signed it; one that does not counts against every verdict.
+
+    Without a trust list there is nothing to hold them against, and the verdict says that.
+    """
     opened = []
     for name in options.status:
         token = _text(name)
-        if trust is None:
-            continue
-        try:
-            opened.append(open_status_list(token, trust, name))
-        except VerificationError as error:
-            faults.append((Step.STATUS, error))
+        errors = []
+        for trust in regions:
+            try:
+                opened.append(open_status_list(token, trust, name))
+                break
+            except VerificationError as error:
+                errors.append(error)
+        else:
+            # A region that knows the signing key says more precisely what is wrong.
+            errors.sort(key=lambda error: error.reason is Reason.STATUS_KEY)
+            faults += [(Step.STATUS, error) for error in errors[:1]]
     return opened
 
 

@@ -1,4 +1,4 @@
-"""Whose trust list a document is judged by, ours or another region's, and step (4) of `verify`: whether that counts here.
+"""Whose trust list a document is judged by, ours or another region's, and step (4) of `verify`: does that count here?
 
 A document belongs to the region whose list knows its key: ours first, so that nobody else can speak of our documents,
 then that of each peer. What a document, or the link of a code, says of its own region selects nothing; where no list
@@ -37,6 +37,22 @@ _NOTED = {
     Watch.UNREACHABLE: Note.PEER_SILENT,
     Watch.UNWATCHED: Note.PEER_UNWATCHED,
 }
+
+
+def newest_views(views: Sequence[PeerView]) -> tuple[PeerView, ...]:
+    """One view a root, with its newest list: an older one must not speak for what a newer one took back.
+
+    What any of them found against the log stands.
+    """
+    found: dict[str, PeerView] = {}
+    for view in views:
+        known = found.setdefault(view.trust.root_fingerprint, view)
+        if known is view:
+            continue
+        best = view if view.trust.document.seq > known.trust.document.seq else known
+        doubted = next((one.watch for one in (known, view) if one.watch in _DISTRUSTED), best.watch)
+        found[view.trust.root_fingerprint] = replace(best, watch=doubted)
+    return tuple(found.values())
 
 
 def grounds_of_licence(case: Examination, own: TrustList, licence: UnverifiedLicence) -> tuple[Ground, ...]:

@@ -31,7 +31,7 @@ from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.evidence import check_entry_alone, check_receipt, check_status
 from verifiers.examination import Examination, Ground
 from verifiers.identifier import Identifier
-from verifiers.jurisdiction import grounds_of_code, grounds_of_licence, grounds_of_log, judge_by
+from verifiers.jurisdiction import grounds_of_code, grounds_of_licence, grounds_of_log, judge_by, newest_views
 from verifiers.key_binding import check_key_binding
 from verifiers.legal_dates import day_of
 from verifiers.licence import UnverifiedLicence, parse
@@ -91,7 +91,7 @@ def verify(
     """
     if at.tzinfo is None:
         raise ValueError("`at` must say its zone")
-    case = Examination(at, policy or Policy(), seen or Seen(), trust, tuple(status), tuple(peers))
+    case = Examination(at, policy or Policy(), seen or Seen(), trust, tuple(status), newest_views(peers))
     cache = CheckpointCache(0) if cache is None else cache
     text = presented.decode("utf-8", "replace") if isinstance(presented, bytes) else presented
     whole, text = text, text.strip()

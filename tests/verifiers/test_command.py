@@ -168,7 +168,8 @@ def test_what_it_cannot_do_is_a_usage_error(
 
 def test_unknown_options_are_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     """3, not argparse's 2, which means undetermined here."""
-    for arguments in ([], ["x", "--lang", "fr"], ["x", "--nonsense"]):
+    assert main([]) == 3
+    for arguments in (["x", "--lang", "fr"], ["x", "--nonsense"]):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 3

@@ -195,6 +195,17 @@ def test_a_list_counts_only_under_the_root_that_our_list_names() -> None:
     assert given_abroad(peers=[*views, view()]).outcome is Outcome.VALID
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_of_two_lists_of_one_peer_the_newer_counts_and_a_doubt_in_either(newest_first: bool) -> None:
+    """An older list must not speak for a key that a newer one calls stolen."""
+    keys = ABROAD.key_change(f"{MARKET}/licence", revoked=Revocation(NOW, "compromised"))
+    views = [view(ABROAD.trust(seq=2, keys=keys)), view(watch=Watch.FORKED)]
+
+    verdict = given_abroad(peers=views if newest_first else views[::-1])
+
+    assert verdict.reasons == (Reason.KEY_COMPROMISED, Reason.PEER_FORKED)
+
+
 def test_a_list_that_our_region_does_not_recognise_counts_for_nothing() -> None:
     """However it was come by."""
     issued = STRANGER.issue(7)
