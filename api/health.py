@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request, Response
 from api import metrics
 from api.call import RegionNow
 from api.operations import answer, described
+from ledger import peer_inbox
+from ledger.foreign_standing import standings
 
 router = APIRouter(tags=["operation"])
 
@@ -55,5 +57,6 @@ async def prometheus(request: Request, region: RegionNow) -> Response:
         held.watch(figures["witnesses"])
     if region.following is not None:
         held.follow(region.following.states())
+        held.rest(await region.database.read(standings, cheap=True), peer_inbox.refused)
     # Collecting takes a lock and some milliseconds when there are many routes.
     return Response(await asyncio.to_thread(held.text), media_type=metrics.MEDIA_TYPE)

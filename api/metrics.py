@@ -41,6 +41,7 @@ class Metrics:
         )
         self._about_witnesses()
         self._about_peers()
+        self._about_the_cascade()
 
     def _about_witnesses(self) -> None:
         self.witness_answers = Counter(
@@ -97,6 +98,43 @@ class Metrics:
             ["region"],
             registry=self.registry,
         )
+
+    def _about_the_cascade(self) -> None:
+        self.foreign_fallen = Gauge(
+            "elicence_foreign_fallen",
+            "A peer's licences that are down and that licences here rest on.",
+            ["region"],
+            registry=self.registry,
+        )
+        self.foreign_held = Gauge(
+            "elicence_foreign_held",
+            "A peer's licences whose fall is held here until an operator lets it go on.",
+            ["region"],
+            registry=self.registry,
+        )
+        self.foreign_unresolved = Gauge(
+            "elicence_foreign_unresolved",
+            "A peer's licences that licences here rest on and whose place in its lists is not known yet.",
+            ["region"],
+            registry=self.registry,
+        )
+        self.notices_refused = Gauge(
+            "elicence_peer_notices_refused",
+            "Notices of a peer that were refused since this process started.",
+            ["region"],
+            registry=self.registry,
+        )
+
+    def rest(self, standings: Mapping[str, Any], refused: Mapping[str, int]) -> None:
+        """Take over how it stands with what rests on other regions' licences; the labels are peers, and no others."""
+        for gauge in (self.foreign_fallen, self.foreign_held, self.foreign_unresolved, self.notices_refused):
+            gauge.clear()
+        for region, each in standings.items():
+            self.foreign_fallen.labels(region).set(each.fallen)
+            self.foreign_held.labels(region).set(each.held)
+            self.foreign_unresolved.labels(region).set(each.unresolved)
+        for region, count in refused.items():
+            self.notices_refused.labels(region).set(count)
 
     def follow(self, states: Iterable[Mapping[str, Any]]) -> None:
         """Take over how following goes; the labels are the peers that are followed, and no others."""

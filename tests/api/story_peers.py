@@ -19,6 +19,9 @@ async def admit(service: Service, operator: Caller) -> Issuer:
     await operator.post("/v1/peers", approved(service, proposal))
     await operator.get("/v1/peers")
     await operator.get(f"/v1/peers/{CODE}")
+    await operator.get(f"/v1/peers/{CODE}/notices")
+    await operator.get(f"/v1/peers/{CODE}/held")
+    await operator.post(f"/v1/peers/{CODE}/release", {})
     await operator.post(f"/v1/peers/{CODE}/acts", {"act": "suspend", "reason": "示例：来源待查"})
     back = (await operator.post("/v1/peers/proposals", {"act": "resume", "region": CODE}))["proposal"]
     await operator.post(f"/v1/peers/{CODE}/acts", {"act": "resume", **approved(service, back)})
