@@ -109,6 +109,13 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on.")
     workers: int = Field(default=1, ge=1, le=64, description="Serving processes; more than one needs PostgreSQL.")
 
+    @field_validator("epoch", mode="after")
+    @classmethod
+    def _not_the_witness(cls, value: str) -> str:
+        if value == "witness":
+            raise ValueError("that is the name of the region's witness, and no log is named like one")
+        return value
+
     @field_validator("base_url", "former_base_urls", mode="after")
     @classmethod
     def _no_final_slash(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:

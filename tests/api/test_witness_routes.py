@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import delete
 
+from api.settings import Settings
 from ledger import watched_logs
 from ledger.tables.witnessing import witness_identity
 from tests.api.service import Service, service_on
@@ -171,3 +172,9 @@ async def test_the_published_sequence_of_requests(database_url: str, tmp_path: P
         assert all(f"— {name} " in answers[step].text for step in (0, 5, 7))
         expected = [step["status_per_spec_HEAD_and_litewitness_0_9_0"] for step in SEQUENCE["steps"]]
         assert [at for at, status in enumerate(expected) if status != PUBLISHED[at]] == [1]
+
+
+def test_no_log_is_named_like_its_regions_witness() -> None:
+    """The one epoch whose origin would be the witness's name is no epoch."""
+    with pytest.raises(ValueError, match="no log is named"):
+        Settings(epoch="witness")
