@@ -72,7 +72,7 @@ def read_conditions(logic: Any, tests: Any) -> Conditions:
     if missing:
         raise Refusal(Code.RULE_TESTS_MISSING, "/tests", missing=missing)
     try:
-        canonical.encode(tests)
+        canonical.encode([[[[tests]]]])  # a statement's facts lie a few levels down
     except ValueError as error:
         raise Refusal(Code.REQUEST_MEMBER_INVALID, "/tests", why=str(error)) from None
     return Conditions(read, tuple(tests), trials)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.api.story_equivalences import DECLARATION
 from tests.interop.strangers import Programs
 from tests.verifiers.made_up_rules import Maker
 from tests.verifiers.test_rule import AT, judged
+from verifiers.legal_dates import parse_time
 from verifiers.rule import rule_data
 
 pytestmark = [pytest.mark.interop, pytest.mark.long, pytest.mark.timeout(900)]
@@ -34,3 +37,17 @@ def test_certlogic_judges_alike(node: Programs) -> None:
     assert len(cases) > CASES // 3
     for case, answer, ours in zip(cases, answers, expected, strict=True):
         assert answer == {"found": ours}, case
+
+
+def test_certlogic_judges_the_example_as_published(node: Programs) -> None:
+    """Each of its cases; where something is not shown, we say that it is open, and CertLogic does not say yes."""
+    declaration = json.loads(DECLARATION.read_text("utf-8"))
+    trials = declaration["tests"]
+    cases = [
+        {"logic": declaration["conditions"], "data": rule_data(each["payload"], parse_time(each["at"]))}
+        for each in trials
+    ]
+
+    answers = node.ask("rules.mjs", {"cases": cases})
+
+    assert [answer["found"] for answer in answers] == [each["expect"] is True for each in trials]

@@ -32,7 +32,9 @@ from tests.ledger.recognising import (
 )
 from tests.region import OPERATOR, region_on
 from tests.verifiers.issuer import FOOD as THEIR_FOOD
+from verifiers.errors import Malformed
 from verifiers.legal_dates import format_time
+from verifiers.rule import parse_rule
 from verifiers.trust_list import TrustList, open_trust_list
 from verifiers.trusted_peers import TrustedEquivalence
 
@@ -215,6 +217,32 @@ async def test_what_does_not_hold_together_is_refused_where_it_stands(
         refusal = await refused(region, code, **changes)
 
     assert refusal.pointer == pointer
+
+
+async def test_the_deepest_rule_that_is_one_can_be_published(region: Region) -> None:
+    """It goes into the log and the signed list; a case that would not is refused where it stands."""
+    logic: Any = LARGE
+    while not too_deep({"!": [{"!": [logic]}]}):
+        logic = {"!": [{"!": [logic]}]}
+
+    await equivalences.declare(region, OPERATOR, declaration(conditions=logic))
+
+    published = (await signed(region)).rule(ID, 1)
+    assert published is not None and published.logic == logic
+    deep: Any = 1
+    for _ in range(27):
+        deep = [deep]
+    refusal = await refused(region, Code.REQUEST_MEMBER_INVALID, tests=[*TESTS, trial(False, area_m2=1, deep=deep)])
+    assert refusal.pointer == "/tests"
+
+
+def too_deep(logic: Any) -> bool:
+    """Whether a rule has more levels than rules may have."""
+    try:
+        parse_rule(logic)
+    except Malformed:
+        return True
+    return False
 
 
 NO_PENALTY: dict[str, Any] = {"!": [{"var": "payload.fields.penalty"}]}
