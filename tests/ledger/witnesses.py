@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ledger import witness_policies
+from ledger import witness_policies, witness_states
 from ledger.clock import Clock, SystemClock
-from ledger.cosigning import Cosigner
+from ledger.cosigning import FILE, Cosigner
 from ledger.outside import NO_HEADERS, Answer, Outside, Unreachable
 from ledger.region import Region
+from ledger.trust_publishing import LATEST, payload_of
 from tests.region import OPERATOR, region_on
 from tests.verifiers.log_world import Signing, ed25519, mldsa
 from verifiers.add_checkpoint import origin_hash, parse_request
-from verifiers.checkpoint import Checkpoint, message, parse_checkpoint
+from verifiers.checkpoint import Checkpoint, SignedCheckpoint, message, open_checkpoint, parse_checkpoint
 from verifiers.errors import ProofFailed
 from verifiers.merkle import EMPTY_ROOT, check_consistency
 from verifiers.note import KeyType, SignatureLine, parse_note, signature_line
@@ -169,3 +170,45 @@ async def watched_region(
             await watch(region, quorum, *witnesses)
         await at_rest(region)
         yield region, cosigner, road
+
+
+def shown(region: Region, path: str = FILE) -> SignedCheckpoint | None:
+    """The public file as a verifier with the policy in force opens it."""
+    data = region.files.read(path)
+    return None if data is None else open_checkpoint(data, region.log_policy)
+
+
+def of(cosigner: Cosigner, one: Witness) -> witness_states.WitnessState:
+    """What is known of a witness."""
+    return cosigner._known[one.name]
+
+
+async def whole_round(cosigner: Cosigner) -> None:
+    """One round, and the answers of those too that are not waited for."""
+    await cosigner.step()
+    await asyncio.gather(*cosigner._asking.values())
+    await cosigner._gather([])
+    await cosigner._look_around()
+
+
+def ahead(cosigner: Cosigner) -> bool:
+    """Whether our clock is ahead of what the witnesses say."""
+    return cosigner.clock_ahead
+
+
+async def trust_of(region: Region) -> dict[str, Any]:
+    """What the newest trust list says."""
+    assert await region.trust.settled(10)
+    text = region.files.read(LATEST)
+    assert text is not None
+    return payload_of(text.decode())
+
+
+def ends(document: dict[str, Any]) -> list[int]:
+    """The sizes at which the terms of keys ended."""
+    return sorted(key["log_to"]["size"] for key in document["keys"] if "log_to" in key)
+
+
+async def silent(_: bytes) -> Answer:
+    """Answer nothing useful."""
+    return Answer(503, b"")
