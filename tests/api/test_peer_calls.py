@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -231,3 +232,19 @@ async def test_a_caller_hears_why_it_was_refused_and_when_nobody_answers(world: 
     a.road.cut.add(B)
     with pytest.raises(Unreachable):
         await calls.call(peer, PATH, {"identifiers": ["示例标识"]})
+
+
+async def test_both_engines_remember_what_was_seen(database_urls: Callable[[str], str], tmp_path: Path) -> None:
+    """Of two copies of one call that arrive at the same moment one is let in; relying twice is relying once."""
+    async with regions_world(tmp_path, database_urls) as world:
+        a, b = world[A], world[B]
+        headers = await signed(a, b)
+        both = await asyncio.gather(sent(b, headers), sent(b, headers))
+        assert sorted(each.status_code for each in both) == [200, 401]
+
+        await furnish(b.region)
+        licence = await issued(b.region, MARKET, food())
+        peer = a.region.catalogue.recognised.peers[B]
+        await asyncio.gather(*(reliances.ask(a.region, peer, [licence.identifier]) for _ in range(3)))
+        relying = await b.region.database.read(lambda tx: reliances.relying(tx, [licence.id]))
+        assert relying == {licence.id: [A]}
