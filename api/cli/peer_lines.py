@@ -7,7 +7,10 @@ def peer_line(each: dict[str, Any]) -> str:
     """Return one peer on one line."""
     following = each.get("following") or {}
     parts = [each["region"], each["names"]["zh"], each["names"]["en"], each["status"], each["base"]]
-    return "\t".join([*parts, *([str(following["state"])] if "state" in following else [])])
+    parts += [str(following["state"])] if "state" in following else []
+    resting = each.get("relied_on") or {}
+    told = (("held", "待放行"), ("fallen", "失效"), ("unresolved", "未定位"))
+    return "\t".join([*parts, *(f"{zh} {name} {resting[name]}" for name, zh in told if resting.get(name))])
 
 
 def shown_lines(found: dict[str, Any]) -> list[str]:
