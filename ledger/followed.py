@@ -129,6 +129,12 @@ def judge(tx: Writing, now: Followed) -> None:
     tx.execute(update(followed).where(followed.c.region == now.region).values(values))
 
 
+def judge_anew(tx: Writing, region: str) -> None:
+    """Let a peer that operators admitted again be judged by what it shows from now on; what was verified stays."""
+    values = {"state": Watch.UNREACHABLE, "detail": "not looked at since it was admitted again", "failures": 0}
+    tx.execute(update(followed).where(followed.c.region == region).values(values))
+
+
 def read_lists(tx: Reading, region: str, root: str) -> list[StoredList]:
     """Return the stored versions of a peer's trust list under this root, newest first."""
     table = followed_lists.c

@@ -43,6 +43,7 @@ found within n of these, and the time until ours has grown as far."""
 
 _JITTER: Final = 0.2
 _PAUSE_S: Final = 0.05
+_IDLE_S: Final = 0.2
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +82,7 @@ class Following:
         self._version = 0
         self.on_news: list[Callable[[str], None]] = []
         self.pulse = Pulse(
-            "following", self._go_on, pause_s=min(_PAUSE_S, self._interval_s), idle_s=min(0.5, self._interval_s)
+            "following", self._go_on, pause_s=min(_PAUSE_S, self._interval_s), idle_s=min(_IDLE_S, self._interval_s)
         )
 
     # --- what is known ---------------------------------------------------------------------------------------------
@@ -211,7 +212,8 @@ class Following:
         async with self._gate:
             news = await follower.look(peer)
         self._version += 1
-        self._due[peer.region] = asyncio.get_running_loop().time() + self._pause(follower.failures)
+        pause = 0.0 if follower.behind else pause_after(follower.failures, self._interval_s, self._rng)
+        self._due[peer.region] = asyncio.get_running_loop().time() + pause
         if news:
             self._tell(peer.region)
 
@@ -226,10 +228,6 @@ class Following:
         del self._hearing[region]
         if not task.cancelled() and task.exception() is not None:
             _log.error("hearing of %s failed", region, exc_info=task.exception())
-
-    def _pause(self, failures: int) -> float:
-        pause = min(BACKOFF_MAX_S, self._interval_s * 2 ** min(failures, 12)) if failures else self._interval_s
-        return pause * self._rng.uniform(1 - _JITTER, 1)
 
     def _tell(self, region: str) -> None:
         self._version += 1
@@ -260,6 +258,12 @@ class Following:
             if peer.region != region and trust is not None and trust.document.witness is not None:
                 found.append(f"{peer.base}/witness")
         return tuple(found)
+
+
+def pause_after(failures: int, interval_s: float, rng: random.Random) -> float:
+    """Return the seconds until a peer is looked at again, after so many looks in a row that failed."""
+    pause = min(BACKOFF_MAX_S, interval_s * 2 ** min(failures, 12)) if failures else interval_s
+    return pause * rng.uniform(1 - _JITTER, 1)
 
 
 def _state(peer: Peer, follower: PeerFollower, now: datetime) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class PeerFollower:
         self.checked_at: datetime | None = None
         self.good_at: datetime | None = None
         self.failures = 0
+        self.behind = False
         self.evidence = 0
         self.poll_ms = 0
         self._stored_at: datetime | None = None
@@ -204,6 +205,7 @@ class PeerFollower:
         else:
             watch, detail = worst.watch, worst.detail[:_DETAIL_MAX]
         self.failures = 0 if worst is None else self.failures + 1
+        self.behind = worst is None and not complete
         self.checked_at = now
         self.good_at = now if worst is None and complete else self.good_at
         changed = (watch, detail) != (self.watch, self.detail)

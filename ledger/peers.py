@@ -23,6 +23,7 @@ from ledger.database import Reading, Writing
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
+from ledger.followed import judge_anew
 from ledger.peer_approvals import ApproverStands
 from ledger.peer_proposals import (
     ADMIT,
@@ -182,9 +183,13 @@ async def carry_out(
 
 
 def keep_list(tx: Writing, shown: Shown, at: datetime) -> None:
-    """Keep the trust list that was approved, unless the follower was faster: from now on `seq` only rises."""
+    """Keep the trust list that was approved, unless the follower was faster: from now on `seq` only rises.
+
+    What following found before a withdrawal is no longer held against the peer.
+    """
     document, table = shown.trust.document, followed_lists
     place = {"region": document.region, "root": shown.trust.root_fingerprint, "seq": document.seq}
+    judge_anew(tx, document.region)
     same = [table.c[name] == value for name, value in place.items()]
     if tx.execute(select(table.c.seq).where(*same)).one_or_none() is None:
         tx.execute(insert(table).values(**place, digest=shown.trust.digest, list=shown.text, fetched_at=at))

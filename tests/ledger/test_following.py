@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from ledger import followed, peers
+from ledger import followed, mirroring, peers
 from ledger.clock import ManualClock
-from ledger.following import Following
+from ledger.following import Following, pause_after
 from ledger.issuing import issue
 from tests.ledger import licensing
 from tests.ledger.followed_peers import (
@@ -222,3 +224,43 @@ async def test_a_peer_that_was_withdrawn_is_followed_no_more(tmp_path: Path, sql
         await b.following.step()
         assert (b.road.asked, b.following.states(), b.following.views()) == ([], [], ())
         assert b.following.trust_list(A) is None
+
+
+async def test_a_log_too_long_for_one_look_is_followed_in_several(
+    tmp_path: Path, sqlite_urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status lists and trust list have their turn in between, and nothing counts as verified before the root is met."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        a, b = world[A], world[B]
+        verified = state_of(b)["size"]
+        await grow(a.region, 3 * WIDTH)
+        monkeypatch.setattr(mirroring, "BUNDLES_A_ROUND", 1)  # one for the checkpoint, one for the new list
+        await b.following.step()
+        state = state_of(b)
+        assert (state["state"], state["size"], state["mirrored"]) == (Watch.FOLLOWED, verified, 2 * WIDTH)
+        assert state["detail"] == f"mirrored {2 * WIDTH} entries so far"
+        await b.following.step()
+        await b.following.step()
+        assert (state_of(b)["size"], state_of(b)["detail"]) == (a.region.publisher.size, "")
+
+
+async def test_a_fork_is_forgiven_only_by_operators(tmp_path: Path, sqlite_urls: Urls) -> None:
+    """A forked peer stays one while it is active; suspended, it is judged by what it shows now."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        b = world[B]
+        row = await b.region.database.read(lambda tx: followed.read_one(tx, A))
+        assert row is not None
+        bad = replace(row, state=Watch.FORKED, detail="example")
+        await b.region.database.write(lambda tx: followed.judge(tx, bad))
+        await b.following.step()
+        assert state_of(b)["state"] == Watch.FORKED
+        await peers.suspend(b.region, OPERATOR, A, "示例")
+        await b.following.step()
+        assert state_of(b)["state"] == Watch.FOLLOWED
+
+
+def test_a_peer_that_fails_is_asked_less_and_less_often() -> None:
+    """The pause doubles up to half a minute, never quite the same for two peers."""
+    pauses = [pause_after(n, 1.0, Random(7)) for n in (0, 1, 2, 3, 60)]
+    longest = [1, 2, 4, 8, 30]
+    assert all(0.8 * most <= pause <= most for pause, most in zip(pauses, longest, strict=True))
