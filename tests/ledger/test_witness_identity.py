@@ -12,7 +12,7 @@ from sqlalchemy import delete
 
 from keys.memory_store import MemoryKeyStore
 from ledger import watched_logs
-from ledger.database import Database, Writing, migrate
+from ledger.database import Database, migrate
 from ledger.errors import Code, Refusal
 from ledger.region import Region
 from ledger.tables.witnessing import witness_identity
@@ -21,6 +21,7 @@ from tests.ledger.watched_log import (
     LOG,
     NAMED_LIKE_US,
     STRANGER,
+    between_signing_and_storing,
     last,
     renewed,
     watching,
@@ -94,14 +95,7 @@ async def test_a_signature_by_retired_keys_is_not_stored(
     """A renewal between signing and storing wins: the statement names the keys this database belongs to."""
     async with watching(database_url, tmp_path) as (region, witness):
         await witness.add_checkpoint(LOG.request(0, 5))
-        write = region.database.write
-
-        async def renewed_meanwhile(change: Callable[[Writing], Any]) -> Any:
-            monkeypatch.undo()
-            await asyncio.to_thread(renewed, region)
-            return await write(change)
-
-        monkeypatch.setattr(region.database, "write", renewed_meanwhile)
+        between_signing_and_storing(monkeypatch, lambda: asyncio.to_thread(renewed, region))
         result = await witness.add_checkpoint(LOG.request(5, 9))
 
         assert (result.outcome, result.body) == (Outcome.CONFLICT, "0\n")

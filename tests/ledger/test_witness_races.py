@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ledger import misbehaviour
 from ledger.clock import ManualClock
-from ledger.database import Writing
 from ledger.errors import Code, Refusal
 from ledger.region import Region
 from ledger.witnessing import EQUIVOCATION, INCONSISTENT, Outcome, Witness
@@ -20,6 +17,7 @@ from tests.ledger.watched_log import (
     LOG,
     NOW,
     WatchedLog,
+    between_signing_and_storing,
     last,
     watching,
 )
@@ -81,13 +79,12 @@ async def test_a_crash_before_the_statement_leaves_nothing(
         await witness.add_checkpoint(LOG.request(0, 5))
         before = last(region)
 
-        async def gone(_change: Callable[[Writing], Any]) -> Any:
-            raise Refusal(Code.DATABASE_UNAVAILABLE)
+        async def gone() -> None:
+            raise OSError("the machine went away")
 
-        with monkeypatch.context() as patch:
-            patch.setattr(region.database, "write", gone)
-            with pytest.raises(Refusal):
-                await witness.add_checkpoint(LOG.request(5, 9))
+        between_signing_and_storing(monkeypatch, gone)
+        with pytest.raises(OSError, match="went away"):
+            await witness.add_checkpoint(LOG.request(5, 9))
 
         assert last(region) == before
         assert (await witness.add_checkpoint(LOG.request(5, 7))).outcome is Outcome.COSIGNED
@@ -119,16 +116,13 @@ async def test_the_statement_itself_refuses_an_older_time(
         other = await Region.open(region_config(database_url, tmp_path), store, clock=late)
         try:
             await one.add_checkpoint(LOG.request(0, 5))
-            write = other.database.write
 
-            async def overtaken(change: Callable[[Writing], Any]) -> Any:
-                monkeypatch.undo()
+            async def overtaken() -> None:
                 clock.advance(60)
                 assert (await one.add_checkpoint(LOG.request(5, 5))).outcome is Outcome.COSIGNED
-                return await write(change)
 
             late.advance(1)
-            monkeypatch.setattr(other.database, "write", overtaken)
+            between_signing_and_storing(monkeypatch, overtaken)
             with pytest.raises(Refusal) as refused:
                 await Witness(other).add_checkpoint(LOG.request(5, 5))
 

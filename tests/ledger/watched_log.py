@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,13 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from ledger import watched_logs
 from ledger.clock import ManualClock
 from ledger.region import Region
 from ledger.tables.witnessing import witnessed_logs
-from ledger.witness_identity import renew, witness_name
+from ledger.witness_identity import Identity, renew, witness_name
 from ledger.witnessing import Witness
 from tests.region import region_on
 from tests.verifiers.log_world import LOG_KEYS, ORIGIN, Signing, ed25519, mldsa, sign
@@ -105,6 +106,19 @@ def witness_keys(region: Region) -> tuple[NoteKey, ...]:
     service = region.witness_service
     assert service is not None
     return tuple(NoteKey.from_text(vkey) for vkey in service.vkeys)
+
+
+def between_signing_and_storing(patch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[Any]]) -> None:
+    """Let something happen once, when a witness has signed and not yet stored."""
+    cosign = Identity.cosign
+
+    async def signed(self: Identity, text: str, timestamp: int) -> Any:
+        lines = await cosign(self, text, timestamp)
+        patch.setattr(Identity, "cosign", cosign)
+        await happens()
+        return lines
+
+    patch.setattr(Identity, "cosign", signed)
 
 
 def renewed(region: Region) -> tuple[str, ...]:
