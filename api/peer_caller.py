@@ -62,7 +62,8 @@ class PeerDoor:
         Raises `Refusal` body.too_large, peer.not_admitted, peer.key_unknown, peer.too_many_calls or a
         `peer.signature_…` code.
         """
-        if int(request.headers.get("content-length") or 0) > BODY_MAX:
+        announced = request.headers.get("content-length", "0")
+        if announced.isdecimal() and int(announced[:20]) > BODY_MAX:
             raise Refusal(Code.BODY_TOO_LARGE, limit=BODY_MAX)
         body = await request.body()
         if len(body) > BODY_MAX:
