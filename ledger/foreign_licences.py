@@ -117,6 +117,12 @@ def note_unknown(tx: Writing, peers: Iterable[str], at: datetime, since: int = 0
     return len(named - known)
 
 
+def names_any(tx: Reading, since: int) -> bool:
+    """Whether an entry from `since` on rests on a licence of another region."""
+    query = select(lineage.c.parent_id).where(lineage.c.parent_kind == "foreign", lineage.c.idx >= since)
+    return tx.execute(query.limit(1)).first() is not None
+
+
 def to_ask(tx: Reading, region_code: str, now: datetime) -> list[str]:
     """Return the identifiers that the peer is to be asked about now: unknown place, or not told that we rely on them.
 

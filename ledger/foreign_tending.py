@@ -124,7 +124,11 @@ class ForeignTending:
             return
         # Of a region that was admitted only now, licences may have been named long before.
         since = through if peers == before else 0
-        found = await region.database.write(lambda tx: foreign_licences.note_unknown(tx, peers, now, since))
+        found, named = 0, False
+        if peers:
+            named = await region.database.read(lambda tx: foreign_licences.names_any(tx, since))
+        if named:
+            found = await region.database.write(lambda tx: foreign_licences.note_unknown(tx, peers, now, since))
         self._looked_through = size, peers
         if found:
             self.calls.wake()
