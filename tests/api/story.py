@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from PIL import Image
 
 from api import qr_codes
-from tests.api import story_calls, story_equivalences, story_peers, story_witness
+from tests.api import story_calls, story_equivalences, story_peers, story_watched, story_witness
 from tests.api.service import Caller, Service, service_on
 from tests.ledger import licensing
 from tests.ledger.licensing import COMPANY, HOUSING, MARKET, PERSON, furnish
@@ -354,6 +354,7 @@ async def _accuse(world: World) -> None:
 async def _published(world: World, licence: dict[str, Any]) -> None:
     http = world.service.http
     status = httpx.URL(licence["status"]["uri"]).path
+    await story_watched.be_watched(world.service)
     paths = [
         "/.well-known/elicence-region", f"/.well-known/jwt-vc-issuer/d/{MARKET}", "/log/checkpoint",
         "/log/tile/0/000.p/1", "/trust-list", "/trust-list/1", "/trust-list/1/receipt", "/status-lists", status,
