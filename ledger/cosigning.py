@@ -180,7 +180,7 @@ class Cosigner:
         for name, task in [*self._asking.items()]:
             if task.done():
                 del self._asking[name]
-                task.result()  # only a mistake of ours leaves one
+                _raise_mistake(task)
         # A clock that is ahead is let off by a fresh answer only, so the same tree is cosigned once more.
         gathering = None if self.clock_ahead else next((each for each in self._gatherings if each.note == note), None)
         if gathering is None:
@@ -272,7 +272,7 @@ class Cosigner:
         while left and loop.time() < deadline:
             done, left = await asyncio.wait(left, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                task.result()
+                _raise_mistake(task)
             await self._conclude()
         await self._conclude()
 
@@ -343,3 +343,9 @@ def _store(found: Witnessed, tx: Writing) -> None:
     # A quorum that comes late for a tree that was overtaken would move positions that were named meanwhile.
     if found.size >= witnessed.newest_size(tx) or witnessed.at_size(tx, found.size) is not None:
         witnessed.store(tx, found)
+
+
+def _raise_mistake(task: asyncio.Task[None]) -> None:
+    """Let a mistake of ours be heard; a question that was given up because we stop is none."""
+    if not task.cancelled():
+        task.result()
