@@ -174,7 +174,7 @@ def parse_definition(document: Any) -> TypeDefinition:
         object_rule=_one_of(body["object"], ("none", "optional", "required"), "/object"),
         validity_rule=_one_of(validity["rule"], ("fixed", "open", "either"), "/validity/rule"),
         validity_max_months=_optional_integer(validity.get("max_months"), "/validity/max_months"),
-        grace_s=_integer(body["grace_s"], "/grace_s", 60, 366 * 86400),
+        grace_s=_integer(body["grace_s"], "/grace_s", 1, 366 * 86400),
         receipt=_one_of(body["receipt"], ("required", "optional"), "/receipt"),
         areas=_areas(body["areas"]),
         effect_of_fraud=parse_effects(body["effect_of_fraud"], "/effect_of_fraud"),

@@ -1,7 +1,8 @@
 """`elicence demo`: the main job from issue to reversal, on a running service, each step with what proves it.
 
 Three departments, a company, two persons, three generations of licences. Everything shown comes from the service over
-HTTP or from `elicence-verify` working on files alone; artefacts stay in `var/demo/`.
+HTTP or from `elicence-verify` working on files alone; artefacts stay in `var/demo/`. A second act shows three regions
+together (`api.cli.demo_regions`).
 """
 
 import base64
@@ -23,8 +24,9 @@ from PIL import Image
 
 from api import qr_codes
 from api.cli import demo_people as people
+from api.cli import demo_regions
 from api.cli.answers import say
-from api.cli.demo_artefacts import Artefacts
+from api.cli.demo_artefacts import Artefacts, python_path
 from api.cli.demo_service import DemoService, running
 from api.cli.demo_stage import Stage, Unexpected
 from api.cli.example_region import MARKET
@@ -82,10 +84,19 @@ def _tell(folder: Path) -> None:
         _audit(story)
         _reverse(story, flag)
         story.files.save_log()
+    typer.secho("\n第二幕：三地互认  Second act: three regions together", bold=True)
+    act = demo_regions.play(folder / "regions")
     total = round(time.monotonic() - began, 1)
-    summary = {"licences": len(story.licences), "checks": story.checks, "seconds": story.seconds, "total_s": total}
+    checks = story.checks + act.checks
+    summary = {
+        "licences": len(story.licences),
+        "checks": checks,
+        "seconds": story.seconds,
+        "regions": {"checks": act.checks, "seconds": act.seconds},
+        "total_s": total,
+    }
     story.files.write_json("summary.json", summary)
-    typer.echo(f"\n完成 done: {story.checks} checks, {total} s, {folder}/")
+    typer.echo(f"\n完成 done: {checks} checks, {total} s, {folder}/")
 
 
 def _meet(story: Story) -> None:
@@ -199,7 +210,7 @@ def _offline(story: Story, file: str, *options: str) -> str:
     """Run the stranger's command on files alone and return the outcome, with the first reason when not valid."""
     command = [sys.executable, "-m", "verifiers", file, *options, "--json"]
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
-        command, cwd=story.files.folder, capture_output=True, text=True, check=False, env=story.files.python_path()
+        command, cwd=story.files.folder, capture_output=True, text=True, check=False, env=python_path()
     )
     if done.returncode not in (0, 1, 2):
         raise RuntimeError(done.stderr)
@@ -350,7 +361,7 @@ def _audit(story: Story) -> None:
             capture_output=True,
             text=True,
             check=False,
-            env=story.files.python_path() | environment(story.service.settings),
+            env=python_path() | environment(story.service.settings),
         )
         if not done.stdout:
             raise Unexpected(f"the audit did not run: {done.stderr[-500:]}")

@@ -72,6 +72,7 @@ class Artefacts:
         for tile in all_tiles(parse_checkpoint(parse_note(checkpoint).text).size):
             self.fetch(f"log/{tile.path()}", f"/log/{tile.path()}")
 
-    def python_path(self) -> dict[str, str]:
-        """Return an environment in which a child process finds this project from any folder."""
-        return dict(os.environ) | {"PYTHONPATH": str(_ROOT)}
+
+def python_path() -> dict[str, str]:
+    """Return an environment in which a child process finds this project from any folder."""
+    return dict(os.environ) | {"PYTHONPATH": str(_ROOT)}

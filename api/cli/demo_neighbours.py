@@ -32,7 +32,7 @@ T = TypeVar("T")
 OPERATORS: Final = ("operator", "second-operator")
 """The two clients whose keys approve what a region is to trust."""
 
-GRACE_S: Final = 6
+GRACE_S: Final = 8
 """Age that a status list may have in this act; the examples' own types allow hours and days."""
 
 _SETTINGS: Final[dict[str, object]] = {
@@ -63,8 +63,13 @@ class Neighbour:
 
     def command(self, *arguments: str) -> dict[str, Any]:
         """Run an `elicence` command for this region and return what it answers programs. Raises `Unexpected`."""
+        answer: dict[str, Any] = json.loads(self.run(*arguments, "--json").strip().splitlines()[-1])
+        return answer
+
+    def run(self, *arguments: str) -> str:
+        """Run an `elicence` command for this region and return what it prints. Raises `Unexpected`."""
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "api.cli", *arguments, "--json"],
+            [sys.executable, "-m", "api.cli", *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -73,8 +78,7 @@ class Neighbour:
         )
         if done.returncode:
             raise Unexpected(f"elicence {' '.join(arguments)}: {(done.stdout + done.stderr)[-800:]}")
-        answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-        return answer
+        return done.stdout
 
     def approvals(self) -> list[str]:
         """The options that let both operators approve, each with the key of its own."""
@@ -93,8 +97,7 @@ def neighbours(folder: Path, count: int = 3) -> Iterator[tuple[list[Neighbour], 
     with ExitStack() as stack:
         opened = stack.enter_context(gate())
         chosen = example_region.REGIONS[:count]
-        with ThreadPoolExecutor(count) as pool:
-            made = list(pool.map(lambda example: _prepared(folder, example, opened, example is chosen[-1]), chosen))
+        made = [_prepared(folder, example, opened, example is chosen[-1]) for example in chosen]
         found = []
         for example, settings in zip(chosen, made, strict=True):
             found.append(stack.enter_context(_served(example, settings, folder / example.code)))

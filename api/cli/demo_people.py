@@ -47,7 +47,7 @@ def _request(
     fields: dict[str, Any],
     valid_from: date,
     years: int | None,
-    rests_on: list[dict[str, str]],
+    rests_on: list[dict[str, Any]],
 ) -> dict[str, Any]:
     body: dict[str, Any] = {
         "type": definition(type_name)["code"],
@@ -78,8 +78,8 @@ def diploma() -> dict[str, Any]:
     return _request("higher-education-diploma", PERSON_A, "106971201205000001", fields, date(2012, 7, 1), None, [])
 
 
-def business_licence(today: date, submission: str) -> dict[str, Any]:
-    """Request the company's business licence, granted on a submission."""
+def business_licence(today: date, submission: str | None = None) -> dict[str, Any]:
+    """Request the company's business licence, granted on a submission if there is one."""
     fields = {
         "entity_type": "有限责任公司",
         "legal_representative": PERSON_B.name,
@@ -88,7 +88,7 @@ def business_licence(today: date, submission: str) -> dict[str, Any]:
         "residence": "示例省示例市示例路 1 号",
         "business_scope": "建筑施工；食品销售",
     }
-    basis = [{"submission": submission, "basis": "identity"}]
+    basis = [] if submission is None else [{"submission": submission, "basis": "identity"}]
     return _request("business-licence", COMPANY, COMPANY.id, fields, today, None, basis)
 
 
@@ -118,7 +118,7 @@ def safety_permit(today: date, basis: list[dict[str, str]]) -> dict[str, Any]:
     return _request("construction-safety-permit", COMPANY, "(示)JZ安许证字[2026]000001", fields, today, 3, basis)
 
 
-def food_licence(today: date, basis: list[dict[str, str]]) -> dict[str, Any]:
+def food_licence(today: date, basis: list[dict[str, Any]]) -> dict[str, Any]:
     """Request the company's food business licence."""
     fields = {
         "legal_representative": PERSON_B.name,

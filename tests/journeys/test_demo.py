@@ -49,7 +49,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         [sys.executable, "-m", "api.cli", "demo", "--folder", str(folder)],
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
@@ -73,7 +73,29 @@ def test_it_leaves_every_artefact_of_the_contract(demo: tuple[Path, str]) -> Non
 
     assert [name for name in ARTEFACTS if not (folder / name).is_file()] == []
     assert "✗" not in printed
-    assert json.loads((folder / "summary.json").read_text())["checks"] >= 24
+    assert json.loads((folder / "summary.json").read_text())["checks"] >= 44
+
+
+def test_the_second_act_leaves_what_three_regions_said(demo: tuple[Path, str]) -> None:
+    """B accepted by a rule, refused what nobody recognised, learnt of the withdrawal; C could not tell; A was caught."""
+    folder, _ = demo
+    kept = {path.stem: json.loads(path.read_text()) for path in (folder / "regions").glob("*.json")}
+    first = {
+        name: (kept[f"verdict-{name}"]["outcome"], kept[f"verdict-{name}"]["reasons"][0]["code"])
+        for name in ("unrecognised", "cut-off", "forked")
+    }
+
+    accepted = kept["scan-at-b"]["licences"][0]["verdict"]
+    assert (accepted["outcome"], accepted["region"], accepted["recognition"]["by"]) == ("valid", "610000", "620000")
+    assert accepted["recognition"]["rule"]["version"] == 1
+    assert all(check["age_s"] is None or check["age_s"] >= 0 for check in accepted["checks"])
+    assert first == {
+        "unrecognised": ("invalid", "equivalence.missing"),
+        "cut-off": ("undetermined", "status.stale"),
+        "forked": ("undetermined", "peer.forked"),
+    }
+    assert kept["verdict-withdrawn"]["outcome"] == "invalid"
+    assert kept["kit"]["v"] == 1
 
 
 def test_the_verdicts_turn(demo: tuple[Path, str]) -> None:
