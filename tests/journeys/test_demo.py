@@ -77,7 +77,7 @@ def test_it_leaves_every_artefact_of_the_contract(demo: tuple[Path, str]) -> Non
 
 
 def test_the_second_act_leaves_what_three_regions_said(demo: tuple[Path, str]) -> None:
-    """B accepted by a rule, refused what nobody recognised, learnt of the withdrawal; C could not tell; A was caught."""
+    """B accepted by a rule, refused what it did not know, learnt of the withdrawal; C could not tell; A was caught."""
     folder, _ = demo
     kept = {path.stem: json.loads(path.read_text()) for path in (folder / "regions").glob("*.json")}
     first = {
