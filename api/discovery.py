@@ -73,7 +73,7 @@ async def issuer_metadata(request: Request, region: RegionNow, path: str) -> Res
     """Return `issuer` and `jwks` of the department whose `iss` ends in `path` (draft-ietf-oauth-sd-jwt-vc §5).
 
     Compromised keys are left out at once. A verifier that reads only this checks neither scope nor receipt
-    (docs/integration/generic-verifiers.md).
+    (docs/quickstart/verifier.md).
     """
     catalogue = region.catalogue
     wanted = f"/{path}"
