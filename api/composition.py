@@ -41,11 +41,16 @@ def open_store(settings: Settings) -> FileKeyStore:
     return FileKeyStore.open(settings.keystore, None if password is None else password.get_secret_value())
 
 
-async def open_region(settings: Settings, clock: Clock | None = None) -> Region:
-    """Open key store and database and run the region, with its way to other services; closing it closes that too."""
+async def open_region(settings: Settings, clock: Clock | None = None, *, takes_over: bool = True) -> Region:
+    """Open key store and database and run the region, with its way to other services; closing it closes that too.
+
+    `takes_over` as in `Region.open`.
+    """
     outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca, proxy=settings.peer_proxy)
     try:
-        return await Region.open(region_config(settings), open_store(settings), clock=clock, outside=outside)
+        return await Region.open(
+            region_config(settings), open_store(settings), clock=clock, outside=outside, takes_over=takes_over
+        )
     except BaseException:
         await outside.close()
         raise

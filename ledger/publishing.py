@@ -80,7 +80,8 @@ class Publisher:
     `interval_s` is the least time between two checkpoints while there is something new, `republish_s` the longest
     while there is not. `seen` is the largest size known from outside (witnesses); while `withholds` nothing is shown,
     but all else is done. `step_done` is called after each named step, so that tests can crash between any two.
-    `before_first` is awaited once, before anything is signed.
+    `before_first` is awaited once, before anything is signed. Without `takes_over` it leaves the lease to whoever
+    holds it: a command beside a running service, which publishes what the command appends.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Publisher:
         self._swept_size = 0
         self._waiting: list[tuple[int, asyncio.Future[str]]] = []
         self.token: int | None = None
+        self.takes_over = True
         self.before_first: Callable[[], Awaitable[None]] | None = None
         self.on_publish: list[Callable[[int], None]] = []
         self.pulse = Pulse("publisher", self.step, pause_s=interval_s, idle_s=interval_s)
@@ -175,7 +177,7 @@ class Publisher:
         if self.token is not None and loop_time < self._lease_until - self._lease_ms / 2000:
             return
         # With SQLite there is one serving process: whoever starts is it, and need not wait for a dead one's lease.
-        force = self._database.is_sqlite and self.token is None
+        force = self._database.is_sqlite and self.token is None and self.takes_over
         self.token = await self._database.write(lambda tx: take_lease(tx, self._holder, self._lease_ms, force=force))
         self._lease_until = loop_time + self._lease_ms / 1000
 

@@ -148,10 +148,17 @@ class Region:
 
     @classmethod
     async def open(
-        cls, config: RegionConfig, store: KeyStore, *, clock: Clock | None = None, outside: Outside | None = None
+        cls,
+        config: RegionConfig,
+        store: KeyStore,
+        *,
+        clock: Clock | None = None,
+        outside: Outside | None = None,
+        takes_over: bool = True,
     ) -> Region:
         """Run the region whose log is in the database; what it has `outside` it asks before it signs anything.
 
+        Without `takes_over` it publishes only while no other process does, as a command beside the service should.
         Raises `Refusal` with `schema.outdated`, `log.missing`, or `log.other` for another region's log.
         """
         clock = clock or SystemClock()
@@ -164,6 +171,7 @@ class Region:
                 raise Refusal(Code.LOG_OTHER, found=opened.facts["origin"])
             await asyncio.to_thread(witness_identity.begin, database, store, witness_name(config), clock.now())
             region = cls(config, store, database, clock, opened, catalogue)
+            region.publisher.takes_over = takes_over
             region.reach(outside)
             await database.read(region.witness_identity.refresh)
         except BaseException:

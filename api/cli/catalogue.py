@@ -31,10 +31,10 @@ File = Annotated[Path, typer.Argument(help="JSON 文件 / JSON file", exists=Tru
 
 
 def in_region(work: Callable[[Region], Awaitable[T]]) -> T:
-    """Open the region, do `work`, close it, and return what came of it."""
+    """Open the region, do `work`, close it, and return what came of it; a service that runs goes on publishing."""
 
     async def run() -> T:
-        region = await open_region(settings_or_exit())
+        region = await open_region(settings_or_exit(), takes_over=False)
         try:
             return await work(region)
         finally:

@@ -1,7 +1,6 @@
 """`elicence init | migrate | serve`: make a region, bring its database up to date, run it."""
 
 import asyncio
-import gc
 import os
 import secrets
 import subprocess
@@ -10,11 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
-from fastapi import FastAPI
 from pydantic import SecretStr, ValidationError
 
-from api.app import create_app
 from api.cli import example_region
 from api.cli.answers import answering, print_json, say
 from api.cli.key_refusals import EXIT_UNUSABLE
@@ -31,7 +27,6 @@ from ledger.region import Region
 from ledger.schema import migrate as migrate_schema
 
 EXAMPLE_FOLDER = Path("var/serve")
-_BACKLOG = 2048
 
 
 def settings_or_exit(**changes: object) -> Settings:
@@ -115,54 +110,16 @@ def serve(
         elif settings.workers == 1:
             asyncio.run(_check(settings))
         typer.echo(f"{settings.base_url} (http://{settings.host}:{settings.port})")
+        # Imported here: no other command waits for the web framework, which takes as long as all the rest of it.
+        from api.cli.serving import run
+
         run(settings)
 
 
 async def _check(settings: Settings) -> None:
     """Open and close the region once, so that what is missing is said in one line instead of a trace."""
-    region = await open_region(settings)
+    region = await open_region(settings, takes_over=False)
     await region.close()
-
-
-def run(settings: Settings) -> None:
-    """Serve until told to stop; requests under way are finished first."""
-    if settings.workers > 1:
-        os.environ.update(environment(settings))
-        uvicorn.run(
-            "api.cli.service:application",
-            factory=True,
-            workers=settings.workers,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            backlog=_BACKLOG,
-            timeout_graceful_shutdown=20,
-        )
-        return
-    uvicorn.run(
-        _settled(create_app(settings)),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=20,
-        server_header=False,
-    )
-
-
-def application() -> object:
-    """Make the application of one worker process from the environment."""
-    return _settled(create_app(Settings()))
-
-
-def _settled(app: FastAPI) -> FastAPI:
-    """Keep what lives as long as the process out of garbage collections, and collect less often: a tenth of a call."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-    return app
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -64,16 +64,24 @@ def log_signer(origin: str = ORIGIN) -> LogSigner:
 
 
 def publisher(
-    rows: LogRows, files: PublicFiles, signer: LogSigner, *, crash_after: str | None = None, seen: int = 0
+    rows: LogRows,
+    files: PublicFiles,
+    signer: LogSigner,
+    *,
+    crash_after: str | None = None,
+    seen: int = 0,
+    lease_ms: int = 0,
 ) -> Publisher:
-    """Make a publisher that raises `Crash` after the named step; its lease is over at once, so others may take it."""
+    """Make a publisher that raises `Crash` after the named step; by default others may take its lease at once."""
 
     def step_done(step: str) -> None:
         if step == crash_after:
             raise Crash(step)
 
     clock = ManualClock(NOON)
-    return Publisher(rows.database, files, clock, signer, interval_s=0.01, lease_ms=0, seen=seen, step_done=step_done)
+    return Publisher(
+        rows.database, files, clock, signer, interval_s=0.01, lease_ms=lease_ms, seen=seen, step_done=step_done
+    )
 
 
 class Crash(Exception):

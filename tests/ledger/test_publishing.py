@@ -115,6 +115,28 @@ async def test_a_publisher_that_lost_its_lease_changes_nothing(rows: LogRows, fi
     assert quick.size == 30
 
 
+async def test_a_command_leaves_publishing_to_the_service_that_runs(rows: LogRows, files: PublicFiles) -> None:
+    """Its publisher takes nothing over, serves what the service signed, and publishes once nobody else does."""
+    signer = log_signer()
+    rows.grow(10)
+    service, command = (publisher(rows, files, signer, lease_ms=60_000) for _ in range(2))
+    command.takes_over = False
+    await service.step()
+    rows.grow(20)
+
+    await asyncio.sleep(0.005)
+    await command.step()
+    assert (command.token, command.size, service.token) == (None, 10, 1)
+    await service.step()
+    await command.step()
+    assert (service.size, command.size) == (20, 20)
+
+    rows.grow(30)
+    await service.stop()
+    await command.step()
+    assert (command.token, command.size) == (2, 30)
+
+
 def test_a_stale_token_is_refused_by_the_swap_itself(rows: LogRows) -> None:
     """The guard stands in the WHERE: whoever read the row before the lease changed hands changes no row."""
     rows.grow(10)
