@@ -1,9 +1,8 @@
 """Following a peer's trust list: every version is one its own log knows, and none is older than one we have seen.
 
 A version is taken when it chains to the root that was pinned at admission, names the version we have as the one before,
-leaves the logs it names as they are (a log ends at a pinned checkpoint before another opens, protocol 14), and its
-receipt proves that its signed bytes are in the peer's log (protocol 15). Versions that were missed are fetched one by
-one.
+takes nothing back that may not be (`verifiers.succession`: revocations, ends, numbers, logs), and its receipt
+proves that its signed bytes are in the peer's log (protocol 15). Versions that were missed are fetched one by one.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ from verifiers.commitment import jws_digest
 from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.members import Members
 from verifiers.peer_view import Watch
-from verifiers.trust_list import LENGTH_MAX, TrustDocument, TrustList, open_trust_list
+from verifiers.succession import Contradiction, check_succession
+from verifiers.trust_list import LENGTH_MAX, TrustDocument, TrustList, open_trust_list, signing_kid
 from verifiers.trusted_peers import WitnessRule
 
 VERSIONS_A_ROUND: Final = 16
@@ -141,7 +141,8 @@ class ListFollower:
         if held is not None:
             if new.document.prev != held.digest:
                 raise self._two(text, f"list {new.document.seq} follows another list {held.document.seq} than ours")
-            fault = _changed_logs(held.document, new.document) or _wrong_end(log.row, new.document)
+            self._judge_succession(held, new, text)
+            fault = _wrong_end(log.row, new.document)
             if fault is not None:
                 raise self._refused(text, "log_keys", fault)
         judge = new if held is None or _origin(held) != _origin(new) else held
@@ -182,6 +183,19 @@ class ListFollower:
                 about=(str(held.document.seq), str(older.document.seq)),
             )
 
+    def _judge_succession(self, held: TrustList, new: TrustList, text: str) -> None:
+        """Refuse what takes back a revocation, moves an end or gives a number away: a thief's list, or a faulty one."""
+        signer = held.key(signing_kid(text))
+        found = [*check_succession(held.document, new.document)]
+        if signer is not None and signer.revoked is not None:
+            found.append(Contradiction("signature", "it is signed by a list key that the list before calls revoked"))
+        if found:
+            kind = "log_keys" if found[0].member == "logs" else "succession"
+            evidence = {"lists": [shortened(self._text), shortened(text)]}
+            about = (self._text.rpartition(".")[0], text.rpartition(".")[0])
+            detail = "; ".join(map(str, found[:5]))
+            raise Misbehaved(Watch.INCONSISTENT, kind, detail, evidence=evidence, about=about)
+
     def _two(self, text: str, detail: str) -> Misbehaved:
         evidence = {"lists": [shortened(self._text), shortened(text)]}
         about = (self._text.rpartition(".")[0], text.rpartition(".")[0])
@@ -215,20 +229,6 @@ def _issued_at(text: str) -> datetime:
 
 def _origin(trust: TrustList) -> str:
     return trust.document.logs[-1].origin
-
-
-def _changed_logs(held: TrustDocument, new: TrustDocument) -> str | None:
-    """Say what a list does to the logs that the one before named, where it may not."""
-    if len(new.logs) < len(held.logs):
-        return "a log is no longer named"
-    for before, after in zip(held.logs, new.logs, strict=False):
-        if (before.origin, before.keys, before.from_size) != (after.origin, after.keys, after.from_size):
-            return f"the keys of the log {before.origin} are changed in place"
-        if before.to is not None and before.to != after.to:
-            return f"the end of the log {before.origin} is moved"
-    if any(log.to is None for log in new.logs[:-1]):
-        return "a log opens while the one before has not ended"
-    return None
 
 
 def _wrong_end(row: Followed, new: TrustDocument) -> str | None:

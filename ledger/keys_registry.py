@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -29,11 +29,12 @@ from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
 from ledger.proposals import IdempotencyKey
+from ledger.publication import pin_checkpoints
 from ledger.recording import acted, count_of, record
 from ledger.region_keys import PEER, STATEMENT
 from ledger.tables.catalogue import registered_keys
 from verifiers.encoding import b64u_decode, b64u_encode
-from verifiers.entry import REGION
+from verifiers.entry import REGION, parse_at
 from verifiers.legal_dates import format_time
 
 if TYPE_CHECKING:
@@ -244,24 +245,26 @@ async def compromise(
     actor: Actor,
     kid: str,
     *,
-    since: datetime,
+    since: datetime | int,
     reason: str = "compromised",
     idempotency: IdempotencyKey | None = None,
 ) -> dict[str, Any]:
-    """Say that a key may have been in other hands since `since`: entries proven before that stay good (protocol 16).
+    """Say that a key may have been in other hands since a time or an entry: what is proven from before stays good.
 
-    A second call can only move the moment further back. Raises `Refusal` key.unknown, request.member_invalid.
+    A second call can only move the moment further back (protocol 16). Raises `Refusal` key.unknown,
+    request.member_invalid, or key.certificate where the region's own key has no successor and the root is off line.
     """
     key = region.catalogue.keys.get(kid)
     if key is None:
         raise Refusal(Code.KEY_UNKNOWN, None, kid=kid)
     if reason not in REASONS:
         raise Refusal(Code.REQUEST_MEMBER_INVALID, "/reason", allowed=list(REASONS))
-    before = await region.database.read(lambda tx: positions.at_or_before(tx, region.origin, since))
-    known = (key.revoked or {}).get("trust_before")
-    if known is not None and known["size"] <= before["size"]:
+    # Found and pinned in one transaction: receipts must be able to end in exactly this tree for ever.
+    before = await region.database.write(lambda tx: _keep_before(tx, region.origin, since))
+    known = key.revoked or {}
+    if "trust_before" in known and known["trust_before"]["size"] <= before.size:
         return answer_of(key)
-    revoked = {"at": format_time(region.clock.now()), "reason": reason, "trust_before": before}
+    revoked = {"at": _moment(region, since, before, known), "reason": reason, "trust_before": before.position}
     if key.department is None and key.closed_idx is None:
         # The region itself never stands without a key: its successor says so, and signs from now on.
         await rotate(region, actor, None, key.purpose)
@@ -270,6 +273,20 @@ async def compromise(
     result = await record(region, [event], {"kid": kid, "revoked": revoked}, idempotency=idempotency)
     follow_log(region)
     return result
+
+
+def _keep_before(tx: Writing, origin: str, since: datetime | int) -> positions.Before:
+    before = positions.before(tx, origin, since)
+    pin_checkpoints(tx, [before.size])
+    return before
+
+
+def _moment(region: Region, since: datetime | int, before: positions.Before, known: Mapping[str, Any]) -> str:
+    """When the compromise began: what a quorum cosigned after that proves nothing about an older tree."""
+    now = region.clock.now()
+    began = (before.at or now) if isinstance(since, int) else since
+    moments = [began, now, *([parse_at(known["at"])] if known else [])]
+    return format_time(min(moments).astimezone(UTC).replace(microsecond=0))
 
 
 def answer_of(key: RegisteredKey) -> dict[str, Any]:

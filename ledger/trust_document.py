@@ -1,7 +1,7 @@
 """What the region's trust list says at one state of the database, built from the catalogue (protocol 13–18a)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
@@ -56,10 +56,19 @@ class NotPublishedYet(Exception):
 
 
 def build_document(
-    tx: Reading, catalogue: Catalogue, policy: TrustPolicy, *, seq: int, prev: bytes | None, at: datetime
+    tx: Reading,
+    catalogue: Catalogue,
+    policy: TrustPolicy,
+    *,
+    seq: int,
+    prev: bytes | None,
+    at: datetime,
+    before: TrustDocument | None = None,
 ) -> TrustDocument:
     """Build version `seq` of the trust list; raises `NotPublishedYet` while an ended key or grant waits
     for its checkpoint.
+
+    What the version `before` it has said of where a key or grant ended is said again, whatever the policy says now.
     """
     issued = at.astimezone(UTC).replace(microsecond=0)
     lists = lists_announced(tx, day_of(issued), policy.base_url)
@@ -77,8 +86,8 @@ def build_document(
             rows.Department(each.id, each.num, _names(each.names), each.iss, each.status, each.successor)
             for each in catalogue.departments.values()
         ),
-        keys=tuple(_key(tx, each, policy.origin) for each in catalogue.keys.values() if each.purpose in rows.PURPOSES),
-        grants=tuple(_grant(tx, each, policy) for each in catalogue.grants.values()),
+        keys=_keys(tx, catalogue, policy.origin, before),
+        grants=_grants(tx, catalogue, policy, before),
         types=tuple(_type(versions) for versions in catalogue.types.values()),
         status_lists=tuple(rows.StatusListName(number, uri) for number, uri in lists.items()),
         former=policy.former,
@@ -109,19 +118,44 @@ def positions(document: TrustDocument) -> set[int]:
     return {position.size for position in found if position is not None}
 
 
-def _key(tx: Reading, key: RegisteredKey, origin: str) -> rows.TrustedKey:
+def _keys(tx: Reading, catalogue: Catalogue, origin: str, before: TrustDocument | None) -> tuple[rows.TrustedKey, ...]:
+    said = {} if before is None else {key.public_key.kid: key.log_to for key in before.keys}
+    listed = (each for each in catalogue.keys.values() if each.purpose in rows.PURPOSES)
+    return tuple(_key(tx, each, origin, said.get(each.kid)) for each in listed)
+
+
+def _key(tx: Reading, key: RegisteredKey, origin: str, end: Position | None) -> rows.TrustedKey:
     return rows.TrustedKey(
         purpose=key.purpose,
         public_key=key.key,
         log_from=_position(key.log_from),
         department=key.department,
         certificate_sha256=None if key.certificate is None else sha256(key.certificate).digest(),
-        log_to=None if key.closed_idx is None else _covering(tx, key.closed_idx, origin),
+        log_to=None if key.closed_idx is None else end or _covering(tx, key.closed_idx, origin),
         revoked=None if key.revoked is None else _revocation(key.revoked),
     )
 
 
-def _grant(tx: Reading, grant: Grant, policy: TrustPolicy) -> rows.TrustedGrant:
+def _grants(
+    tx: Reading, catalogue: Catalogue, policy: TrustPolicy, before: TrustDocument | None
+) -> tuple[rows.TrustedGrant, ...]:
+    said: dict[rows.TrustedGrant, list[Position]] = {}
+    for old in () if before is None else before.grants:
+        if old.log_to is not None:
+            said.setdefault(replace(old, log_to=None), []).append(old.log_to)
+    found = []
+    # Grants have no name in the list: of those that are alike, the ones that ended first were said to end first.
+    for each in sorted(catalogue.grants.values(), key=lambda grant: grant.closed_idx or 0):
+        row = _grant(each, policy)
+        if each.closed_idx is not None:
+            ends = sorted(said.get(row, []), key=lambda end: end.size)
+            said[row] = ends[1:]
+            row = replace(row, log_to=ends[0] if ends else _covering(tx, each.closed_idx, policy.origin))
+        found.append(row)
+    return tuple(found)
+
+
+def _grant(grant: Grant, policy: TrustPolicy) -> rows.TrustedGrant:
     return rows.TrustedGrant(
         department=grant.department,
         type=grant.type,
@@ -129,7 +163,6 @@ def _grant(tx: Reading, grant: Grant, policy: TrustPolicy) -> rows.TrustedGrant:
         area=_area(grant.area, policy.region),
         acts=tuple(sorted(grant.acts)),
         log_from=_position(grant.log_from),
-        log_to=None if grant.closed_idx is None else _covering(tx, grant.closed_idx, policy.origin),
     )
 
 

@@ -32,8 +32,11 @@ from ledger.trust_document import NotPublishedYet, TrustPolicy, build_document, 
 from verifiers.commitment import jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import REGION
+from verifiers.errors import Reason
 from verifiers.jws import compact
 from verifiers.legal_dates import day_of
+from verifiers.members import Members
+from verifiers.succession import check_succession
 from verifiers.trust_list import TrustDocument, header_segment, signing_input
 
 if TYPE_CHECKING:
@@ -46,6 +49,10 @@ LATEST: Final = f"{FOLDER}/latest"
 SETTLE_S: Final = 5.0
 """Longest wait for the trust list to follow the catalogue: some publish intervals, less than a caller's patience."""
 _LOOK_AGAIN_S: Final = 0.05
+
+
+class Contradicted(Exception):
+    """The next version would contradict one that was published; it is not signed, and readiness says why."""
 
 
 class TrustPublisher:
@@ -61,6 +68,7 @@ class TrustPublisher:
         self._root = root_certificate
         self._served = 0
         self._known: tuple[Any, ...] | None = None
+        self._before: tuple[bytes, TrustDocument] | None = None
         self.begun = False
         self.pulse = Pulse("trust list", self.step, pause_s=0.2, idle_s=1.0)
 
@@ -105,6 +113,9 @@ class TrustPublisher:
         if found is None:
             return False
         document, secret = found
+        signer = self._region.signer(None, "list")
+        if any(key.public_key.kid == signer.public_key.kid and key.revoked is not None for key in document.keys):
+            return False  # this process has yet to notice that another one replaced the key
         text = await self._sign(document)
         # Pinned before the list can be seen: nothing a list names may be thinned away.
         sizes = sorted(positions(document))
@@ -143,15 +154,27 @@ class TrustPublisher:
         known = (last.seq, catalogue_position(tx), lists, self._region.witness_service)
         if known == self._known and not old_enough:
             return None
-        new = self._build(tx, last.seq + 1, bytes(last.digest))
+        before = self._last_document(last)
+        new = self._build(tx, last.seq + 1, bytes(last.digest), before)
+        # Whoever follows us would refuse it for ever, and take it for the work of a thief.
+        contradictions = check_succession(before, new)
+        if contradictions:
+            raise Contradicted("; ".join(map(str, contradictions[:5])))
         if not old_enough and substance(new.to_json()) == substance(old):
             self._known = known  # nothing it is made of has changed until one of these does
             return None
         return new, bytes(last.secret)
 
-    def _build(self, tx: Reading, seq: int, prev: bytes | None) -> TrustDocument:
-        policy = replace(self._policy, witness=self._region.witness_service)
-        return build_document(tx, Catalogue.load(tx), policy, seq=seq, prev=prev, at=self._region.clock.now())
+    def _build(self, tx: Reading, seq: int, prev: bytes | None, before: TrustDocument | None = None) -> TrustDocument:
+        policy, at = replace(self._policy, witness=self._region.witness_service), self._region.clock.now()
+        return build_document(tx, Catalogue.load(tx), policy, seq=seq, prev=prev, at=at, before=before)
+
+    def _last_document(self, last: Any) -> TrustDocument:
+        """Return the version before, read once: lists of large regions are long."""
+        if self._before is None or self._before[0] != bytes(last.digest):
+            document = TrustDocument.read(Members(payload_of(last.list), Reason.TRUST))
+            self._before = bytes(last.digest), document
+        return self._before[1]
 
     def _serve(self) -> None:
         with self._region.database.reading() as tx:

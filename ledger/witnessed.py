@@ -52,6 +52,11 @@ def at_or_before(tx: Reading, at: datetime) -> Witnessed | None:
     return _one(tx, lambda query: query.where(table.c.cosigned_at <= at))
 
 
+def not_over(tx: Reading, size: int) -> Witnessed | None:
+    """Return the largest one of at most `size` entries."""
+    return _one(tx, lambda query: query.where(table.c.size <= size))
+
+
 def smallest_over(tx: Reading, idx: int) -> Witnessed | None:
     """Return the smallest one that contains entry `idx`."""
     query = select(table).where(table.c.size > idx).order_by(table.c.size).limit(1)

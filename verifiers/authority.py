@@ -5,6 +5,7 @@ its term in the log. Terms are judged by where a receipt proves the entry stands
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -150,20 +151,21 @@ def check_position(
         else:
             case.skipped(Step.POSITION)
         return
+    grants = () if standing is None else standing.grants
+    named = _named_trees(trust, place, key, grants)
     compromised_at = None if key.revoked is None else key.revoked.at
-    term = _within(trust, place, key.log_from, key.log_to, compromised_at)
+    term = _within(trust, place, key.log_from, key.log_to, compromised_at, named)
     if term is _Side.AFTER:
         case.found(Step.POSITION, Reason.KEY_TERM, f"entry {place.index}", source=place.origin)
         return
     if key.revoked is not None:
         good = key.revoked.trust_before
-        side = _Side.AFTER if good is None else _side(trust, place, good, compromised_at)
+        side = _Side.AFTER if good is None else _side(trust, place, good, compromised_at, named)
         if side is _Side.AFTER:
             case.found(Step.POSITION, Reason.KEY_COMPROMISED, key.revoked.reason, source=place.origin)
             return
         term = side if term is _Side.BEFORE else term
-    grants = () if standing is None else standing.grants
-    terms = [_within(trust, place, grant.log_from, grant.log_to, None) for grant in grants]
+    terms = [_within(trust, place, grant.log_from, grant.log_to, None, named) for grant in grants]
     if terms and all(one is _Side.AFTER for one in terms):
         case.found(Step.POSITION, Reason.GRANT_TERM, f"entry {place.index}", source=place.origin)
         return
@@ -221,30 +223,49 @@ def _unknown_key(case: Examination, trust: TrustList) -> None:
     )
 
 
+def _named_trees(
+    trust: TrustList, place: Place, key: TrustedKey, grants: Sequence[TrustedGrant]
+) -> frozenset[Position]:
+    """The trees for which the trust list itself stands in: what is proven in one of them was not made up later."""
+    log = trust.log(place.origin)
+    ends = [key.log_to, *(grant.log_to for grant in grants), None if log is None else log.to]
+    if key.revoked is not None:
+        ends.append(key.revoked.trust_before)
+    return frozenset(end for end in ends if end is not None)
+
+
 def _within(
-    trust: TrustList, place: Place, start: Position, end: Position | None, before: dt.datetime | None
+    trust: TrustList,
+    place: Place,
+    start: Position,
+    end: Position | None,
+    before: dt.datetime | None,
+    named: frozenset[Position],
 ) -> _Side:
     """`BEFORE` where the entry stands in the term from `start` to `end`; `AFTER` where it does not."""
     first = trust.epoch(start.origin), start.size
     if (trust.epoch(place.origin), place.index) < first:
         return _Side.AFTER
-    return _Side.BEFORE if end is None else _side(trust, place, end, before)
+    return _Side.BEFORE if end is None else _side(trust, place, end, before, named)
 
 
-def _side(trust: TrustList, place: Place, limit: Position, before: dt.datetime | None) -> _Side:
+def _side(
+    trust: TrustList, place: Place, limit: Position, before: dt.datetime | None, named: frozenset[Position]
+) -> _Side:
     """On which side of `limit` the entry stands (protocol 16).
 
-    Before it counts only what is proven in exactly that tree, or in an older one that a quorum had cosigned before the
-    compromise at `before`. Where nobody watches the log, an older published tree stands in.
+    Before it counts only what is proven in exactly that tree, or in an older one that the list names too or that a
+    quorum had cosigned before the compromise at `before`: whoever took the log's keys as well could sign another past.
+    Where nobody watches the log, an older published tree stands in.
     """
     here, there = trust.epoch(place.origin), trust.epoch(limit.origin)
-    if here != there:
-        return _Side.BEFORE if here < there else _Side.AFTER
-    if place.index >= limit.size:
+    if here > there or (here == there and place.index >= limit.size):
         return _Side.AFTER
-    if place.size == limit.size:
-        return _Side.BEFORE if place.root == limit.root else _Side.UNPROVEN
-    if place.size > limit.size:
+    if here == there and place.size > limit.size:
+        return _Side.UNPROVEN
+    if Position(place.origin, place.size, place.root) in named:
+        return _Side.BEFORE
+    if here == there and place.size == limit.size:
         return _Side.UNPROVEN
     if before is None or not place.watched:
         return _Side.BEFORE

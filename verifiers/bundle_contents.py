@@ -12,6 +12,7 @@ from verifiers.examination import Examination, Ground
 from verifiers.peer_view import PeerView, Watch
 from verifiers.receipt import OpenedReceipt, open_receipt, parse_receipt
 from verifiers.status_list import open_status_list
+from verifiers.succession import check_succession
 from verifiers.trust_list import TrustList, claimed_root, open_trust_list
 from verifiers.verdict import Step
 
@@ -47,7 +48,13 @@ def _own_list(case: Examination, bundle: Bundle, root: str | None) -> TrustList 
     except VerificationError as error:
         case.refused(Step.TRUST_LIST, error, _SOURCE)
         return own
-    if own is None or _newer(inner, own):
+    if own is None:
+        case.trust = inner
+    elif _newer(inner, own):
+        contradictions = check_succession(own.document, inner.document)
+        if contradictions:  # whoever stole a list key signs higher numbers than the honest list has
+            case.found(Step.TRUST_LIST, Reason.TRUST_CONTRADICTED, str(contradictions[0]), source=_SOURCE)
+            return own
         case.trust = inner
     return case.trust
 
@@ -69,6 +76,10 @@ def _peer_list(case: Examination, bundle: Bundle) -> TrustList | None:
         case.refused(Step.PEER, error, _SOURCE)
         return kept
     if inner.region != row.region or (kept is not None and not _newer(inner, kept)):
+        return kept
+    contradictions = () if kept is None else check_succession(kept.document, inner.document)
+    if contradictions:
+        case.found(Step.PEER, Reason.PEER_INCONSISTENT, str(contradictions[0]), source=_SOURCE)
         return kept
     if known is not None and known.logged:
         return kept  # whoever follows the peer takes only versions that are in its log, and takes them soon

@@ -68,6 +68,8 @@ class Reason(StrEnum):
     TRUST_SIGNATURE = "trust.signature"
     TRUST_EXPIRED = "trust.expired"
     TRUST_ROLLBACK = "trust.rollback"
+    TRUST_CONTRADICTED = "trust.contradicted"
+    TRUST_UNLOGGED = "trust.unlogged"
     KEY_UNKNOWN = "key.unknown"
     KEY_PURPOSE = "key.purpose"
     KEY_CERTIFICATE = "key.certificate"

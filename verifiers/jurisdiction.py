@@ -16,6 +16,7 @@ from verifiers.examination import Examination, Ground
 from verifiers.licence import UnverifiedLicence
 from verifiers.peer_view import PeerView, Watch
 from verifiers.reasons import Note
+from verifiers.succession import check_succession
 from verifiers.trust_list import TrustList
 from verifiers.trusted_peers import TrustedPeer
 from verifiers.verdict import Outcome, Step, worst
@@ -42,15 +43,17 @@ _NOTED = {
 def newest_views(views: Sequence[PeerView]) -> tuple[PeerView, ...]:
     """One view a root, with its newest list: an older one must not speak for what a newer one took back.
 
-    What any of them found against the log stands.
+    What any of them found against the log stands, and two that contradict each other leave it in doubt.
     """
     found: dict[str, PeerView] = {}
     for view in views:
         known = found.setdefault(view.trust.root_fingerprint, view)
         if known is view:
             continue
-        best = view if view.trust.document.seq > known.trust.document.seq else known
+        older, best = sorted((view, known), key=lambda one: one.trust.document.seq)
         doubted = next((one.watch for one in (known, view) if one.watch in _DISTRUSTED), best.watch)
+        if older.trust.digest != best.trust.digest and check_succession(older.trust.document, best.trust.document):
+            best, doubted = older, Watch.INCONSISTENT
         found[view.trust.root_fingerprint] = replace(best, watch=doubted)
     return tuple(found.values())
 

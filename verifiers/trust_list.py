@@ -279,6 +279,11 @@ def open_trust_list(
     return _indexed(document, sha256(token.encode("ascii")).digest(), root, root_fingerprint is not None, source)
 
 
+def signing_kid(token: str) -> str:
+    """The id of the key that signed the list in `token`, which was opened before. Raises `Malformed`."""
+    return str(parse_jws(token, typ=TYP, reason=Reason.TRUST, limit=LENGTH_MAX).header.get("kid"))
+
+
 def claimed_root(token: str) -> str | None:
     """The fingerprint of the root that the list in `token` carries, whatever its worth; `None` where it carries none.
 

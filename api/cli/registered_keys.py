@@ -13,15 +13,17 @@ import typer
 
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson, Operator, in_region
+from api.cli.key_refusals import EXIT_REFUSED
 from api.cli.service import settings_or_exit
 from api.composition import open_store
 from keys.errors import UnknownKey
 from keys.signer import KeyStore
-from ledger import keys_registry, subject_index
+from ledger import key_loss, keys_registry, subject_index
 from ledger.actors import Actor
 from ledger.errors import Code, Refusal
 from ledger.region import Region
 from ledger.region_keys import STATEMENT
+from verifiers.legal_dates import format_time
 
 Name = Annotated[str, typer.Argument(help="<USCC>/licence|code|statement, list, status, peer, authority-statement")]
 _OWN = {"list": "list", "status": "status", "peer": "peer", STATEMENT: "statement"}
@@ -48,13 +50,57 @@ def take_over(name: Name, operator: Operator, as_json: AsJson = False) -> None:
 
 
 def compromised(
-    kid: Annotated[str, typer.Argument(help="密钥标识 / id of the key")],
-    since: Annotated[datetime, typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z"], help="2026-11-21T08:00:00Z")],
+    key: Annotated[str, typer.Argument(help="密钥标识或名称 / id or name of the key: <USCC>/licence, status …")],
+    since: Annotated[str, typer.Option(help="时间或日志序号 / 2026-11-21T08:00:00Z, with a zone, or an entry's index")],
     operator: Operator,
+    yes: Annotated[bool, typer.Option("--yes", help="不再询问 / do not ask")] = False,
     as_json: AsJson = False,
 ) -> None:
     """密钥泄露：此后入账的不再可信。Say that a key may have been in other hands; what was logged before stands."""
-    _told(lambda region, actor: keys_registry.compromise(region, actor, kid, since=since), operator, as_json)
+    moment = _moment_of(since)
+
+    async def look(region: Region) -> key_loss.Loss:
+        kid = key if key in region.catalogue.keys else key_loss.key_named(region, *place_of(key))
+        return await key_loss.foresee(region, kid, moment)
+
+    with answering(as_json):
+        loss = in_region(look)
+        if not as_json:
+            _show(loss)
+            if not yes and not typer.confirm("确认 go on?"):
+                raise typer.Exit(EXIT_REFUSED)
+        actor = Actor("elicence-cli", "", frozenset({"operate"}), operator)
+        done = in_region(lambda region: keys_registry.compromise(region, actor, loss.key.kid, since=moment))
+        if as_json:
+            print_json(done | {"foreseen": loss.to_json()})
+        else:
+            typer.echo(f"已登记 logged: {done['kid']}")
+
+
+def _moment_of(text: str) -> datetime | int:
+    """Read an index of an entry, or a time that says its zone (RFC 3339)."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None or "T" not in text.upper():
+        raise typer.BadParameter("2026-11-21T08:00:00Z | 2026-11-21T16:00:00+08:00 | 1234", param_hint="--since")
+    return moment
+
+
+def _show(loss: key_loss.Loss) -> None:
+    """Say what will stand and what will fall, before anything is done."""
+    whose = loss.key.department or "region"
+    typer.echo(f"密钥 key: {loss.key.kid}\t{whose}/{loss.key.purpose}")
+    at = "-" if loss.before.at is None else format_time(loss.before.at)
+    typer.echo(f"此前有效 good before entry: {loss.before.size}\t{at}")
+    if loss.before.watched:
+        typer.echo("由法定数量的见证方共签 cosigned by a quorum of witnesses")
+    else:
+        typer.echo("注意：无人见证，仅凭本日志自身签名 note: nobody watched; only the log's own word stands for this")
+    typer.echo(f"保留 stay: {loss.stays}\t失效 fall: {loss.falls}")
 
 
 def index_again(

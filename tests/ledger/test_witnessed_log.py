@@ -104,8 +104,8 @@ async def test_positions_are_what_a_quorum_cosigned(database_url: str, tmp_path:
     a = witness("a", 1, clock=clock)
     async with watched_region(database_url, tmp_path, a, clock=clock) as (region, cosigner, _):
         start = region.publisher.size
-        at_noon = await region.database.read(lambda tx: positions.at_or_before(tx, region.origin, NOON))
-        assert at_noon["size"] == start  # nobody has cosigned yet: our own word stands in
+        at_noon = await region.database.read(lambda tx: positions.before(tx, region.origin, NOON))
+        assert (at_noon.size, at_noon.watched) == (start, False)  # nobody has cosigned yet: our own word stands in
         clock.advance(60)
         await cosigner.step()
         first = cosigner.size
@@ -116,8 +116,8 @@ async def test_positions_are_what_a_quorum_cosigned(database_url: str, tmp_path:
         def read(tx: Any) -> tuple[Any, ...]:
             return (
                 positions.latest(tx, region.origin)["size"],
-                positions.at_or_before(tx, region.origin, clock.now())["size"],
-                positions.at_or_before(tx, region.origin, NOON)["size"],
+                positions.before(tx, region.origin, clock.now()).size,
+                positions.before(tx, region.origin, NOON).size,
                 positions.covering(tx, region.origin, first),
             )
 

@@ -59,6 +59,20 @@ def test_a_bundle_from_abroad_brings_its_list_which_counts_under_the_root_we_kno
     assert bundled(trust=home_trust(peers=(row(status="suspended"),))).reasons == (Reason.PEER_SUSPENDED,)
 
 
+def test_a_bundles_list_that_takes_a_revocation_back_is_refused() -> None:
+    """A thief of the list key signs a higher number; what the list before had settled stays settled."""
+    keys = ABROAD.key_change(f"{MARKET}/licence", revoked=Revocation(NOW, "compromised"))
+    token = ABROAD.trust_token(ABROAD.document(seq=3))
+    for kept in (view(ABROAD.trust(seq=2, keys=keys), Watch.UNWATCHED, logged=None), view(ABROAD.trust(keys=keys))):
+        found = bundled(peers=[kept], trust_list=token)
+        assert (found.outcome, set(found.reasons)) == (
+            Outcome.INVALID,
+            {Reason.KEY_COMPROMISED, Reason.PEER_INCONSISTENT},
+        )
+    two = [view(ABROAD.trust(seq=2, keys=keys)), view(ABROAD.trust(seq=3))]
+    assert {Reason.KEY_COMPROMISED, Reason.PEER_INCONSISTENT} == set(bundled(peers=two).reasons)
+
+
 def test_a_bundles_list_replaces_ours_of_that_peer_only_where_it_is_newer() -> None:
     """A key found stolen since falls with it; a log in doubt stays so; one that is followed needs no bundle."""
     keys = ABROAD.key_change(f"{MARKET}/licence", revoked=Revocation(NOW, "compromised"))
@@ -66,11 +80,13 @@ def test_a_bundles_list_replaces_ours_of_that_peer_only_where_it_is_newer() -> N
     token = ABROAD.trust_token(ABROAD.document(seq=3))
 
     assert bundled(peers=[newer]).reasons == (Reason.KEY_COMPROMISED,)
-    assert bundled(peers=[newer], trust_list=token).outcome is Outcome.VALID
+    early = view(ABROAD.trust(seq=2, types=()), Watch.UNWATCHED, logged=None)
+    assert bundled(peers=[early]).outcome is Outcome.INVALID
+    assert bundled(peers=[early], trust_list=token).outcome is Outcome.VALID
     doubted = bundled(peers=[view(watch=Watch.FORKED, logged=None)], trust_list=token)
     assert doubted.reasons == (Reason.PEER_FORKED,)
-    followed = view(ABROAD.trust(seq=2, keys=keys))
-    assert bundled(peers=[followed], trust_list=token).reasons == (Reason.KEY_COMPROMISED,)
+    followed = view(ABROAD.trust(seq=2, types=()))
+    assert bundled(peers=[followed], trust_list=token).outcome is Outcome.INVALID
 
 
 def test_a_bundle_with_a_list_older_than_one_seen_is_undetermined() -> None:
