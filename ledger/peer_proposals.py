@@ -160,6 +160,6 @@ def pinned_root(text: str, pointer: str = "/root") -> str:
 def _rule(members: Members) -> WitnessRule:
     rule = WitnessRule.read(members)
     # A key that is none, or can only sign for logs, would make every receipt of the peer fail later.
-    if not all(key.timed for key in rule.keys()):
+    if not all(key.timed for key in rule.note_keys()):
         raise Malformed(Reason.TRUST, "a verifier key that cannot cosign")
     return rule

@@ -112,8 +112,8 @@ def relying(tx: Reading, licence_ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _locate(tx: Reading, identifiers: Sequence[str]) -> list[tuple[str, Located]]:
-    # Whoever relies on an older version of a licence looks at the newest one's slot: the older slot says that there is a
-    # newer document, and state belongs to the licence (protocol 21b).
+    # Whoever relies on an older version of a licence looks at the newest one's slot: the older slot says that there is
+    # a newer document, and state belongs to the licence (protocol 21b).
     v, of, newest = licence_versions.c, licences.c, licence_versions.alias("newest")
     query = (
         select(v.identifier, slot_leases.c.uri, newest.c.slot, of.type, of.major, of.id)

@@ -67,4 +67,4 @@ def _policy(trust: TrustList, origin: str, demanded: WitnessRule | None) -> LogP
         raise VerificationError(Reason.LOG_UNKNOWN, "the trust list names no log of this origin", "receipt")
     if demanded is None:
         return declared
-    return LogPolicy(origin, declared.keys, demanded.quorum, demanded.keys())
+    return LogPolicy(origin, declared.keys, demanded.quorum, demanded.note_keys())

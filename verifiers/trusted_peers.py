@@ -44,7 +44,7 @@ class WitnessRule:
             raise Malformed(Reason.TRUST, "a quorum larger than its witnesses")
         return rule
 
-    def keys(self) -> tuple[NoteKey, ...]:
+    def note_keys(self) -> tuple[NoteKey, ...]:
         """The witnesses' verifier keys. Raises `Malformed` where one is none."""
         return tuple(NoteKey.from_text(one.vkey) for one in self.witnesses)
 
@@ -130,7 +130,7 @@ class TrustedPeer:
         rule = members.nullable("witnesses", lambda name: members.object(name, WitnessRule.read))
         try:
             if rule is not None:
-                rule.keys()
+                rule.note_keys()
         except Malformed as error:
             raise Malformed(Reason.TRUST, error.detail) from None
         return cls(

@@ -1,7 +1,7 @@
 """Other regions: whom we recognise, what of theirs counts as ours, what we follow, and what goes back and forth.
 
-`peers`, `equivalences`, `rules`, `foreign_falls` and `foreign_effects` are projections of logged events. What was fetched from others is
-operational: it is evidence, so it is backed up, but it can be fetched again.
+`peers`, `equivalences`, `rules`, `foreign_falls` and `foreign_effects` are projections of logged events. What was
+fetched from others is operational: it is evidence, so it is backed up, but it can be fetched again.
 """
 
 from sqlalchemy import (
@@ -191,7 +191,7 @@ named_causes = Table(
     Column("region", String(6), primary_key=True),
     Column("identifier", String(150), primary_key=True),
     Column("cause", String(700), primary_key=True),
-    Column("entry", BigInteger, nullable=False, comment="entry of the peer that the newest notice about it follows from"),
+    Column("entry", BigInteger, nullable=False, comment="the peer's entry that the newest notice follows from"),
     Column("event", String(8), nullable=False, comment="fell or restored; spent once the bit was seen to be zero"),
     info=OPERATIONAL,
 )

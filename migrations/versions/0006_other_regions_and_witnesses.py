@@ -189,9 +189,7 @@ def upgrade() -> None:
         sa.Column("effects", sa.Integer(), nullable=False, comment="licences here that would be suspended"),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("released_by", sa.Text(), nullable=True, comment="operator who let it go on; empty while it is held"),
-        sa.Column(
-            "dropped_by", sa.Text(), nullable=True, comment="operator who decided that it is not to be acted on"
-        ),
+        sa.Column("dropped_by", sa.Text(), nullable=True, comment="operator who decided that it is not to be acted on"),
         sa.PrimaryKeyConstraint("region", "identifier", name=op.f("pk_held_falls")),
     )
     op.create_table(
@@ -231,7 +229,7 @@ def upgrade() -> None:
             "entry",
             sa.BigInteger(),
             nullable=False,
-            comment="entry of the peer that the newest notice about it follows from",
+            comment="the peer's entry that the newest notice follows from",
         ),
         sa.Column(
             "event",
