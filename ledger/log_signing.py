@@ -32,7 +32,7 @@ class LogSigner:
 
     @property
     def policy(self) -> LogPolicy:
-        """What a checkpoint of this log must carry to be published; cosignatures come on top (`ledger.witness_policies`)."""
+        """What a checkpoint of this log must carry to be published; cosignatures come on top (`witness_policies`)."""
         return LogPolicy(self.origin, self.keys)
 
     async def sign(self, checkpoint: Checkpoint, timestamp: int) -> str:
