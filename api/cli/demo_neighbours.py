@@ -1,7 +1,8 @@
-"""Three regions on loopback, each a service with its own database and keys, that come to recognise each other.
+"""Regions side by side, each a service with its own database and keys, that come to recognise each other.
 
 What they do is done by the commands and calls an operator would use: roots are handed over as fingerprints, two
-operators approve, each becomes the others' witness. The third region's way out leads through a gate that can be shut.
+operators approve, each becomes the others' witness. In the demo's act there are three on loopback, and the third one's
+way out leads through a gate that can be shut.
 """
 
 import json
@@ -9,10 +10,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,21 +46,34 @@ _COMMAND_S: Final = 120
 _LOOK_AGAIN_S: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and how a region runs: settings of its own, and words before each command, such as a namespace's."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+
+
 @dataclass
 class Neighbour:
-    """One running region of the act."""
+    """One running region."""
 
     example: ExampleRegion
     settings: Settings
     folder: Path
     process: ServiceProcess
     service: DemoService
-    root: str
+    prefix: tuple[str, ...] = ()
 
     @property
     def code(self) -> str:
         """Its region code."""
         return self.example.code
+
+    @property
+    def root(self) -> str:
+        """The fingerprint of its root, as it would be handed over."""
+        return str(good(self.service.http.get("/.well-known/elicence-region")).json()["root"])
 
     def command(self, *arguments: str) -> dict[str, Any]:
         """Run an `elicence` command for this region and return what it answers programs. Raises `Unexpected`."""
@@ -69,7 +83,7 @@ class Neighbour:
     def run(self, *arguments: str) -> str:
         """Run an `elicence` command for this region and return what it prints. Raises `Unexpected`."""
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "api.cli", *arguments],
+            [*self.prefix, sys.executable, "-m", "api.cli", *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -93,32 +107,36 @@ class Neighbour:
 
 @contextmanager
 def neighbours(folder: Path, count: int = 3) -> Iterator[tuple[list[Neighbour], Gate]]:
-    """Make and serve `count` fresh regions below `folder` for the block; the last one's way out is the gate."""
-    with ExitStack() as stack:
-        opened = stack.enter_context(gate())
-        chosen = example_region.REGIONS[:count]
-        made = [_prepared(folder, example, opened, example is chosen[-1]) for example in chosen]
-        found = []
-        for example, settings in zip(chosen, made, strict=True):
-            found.append(stack.enter_context(_served(example, settings, folder / example.code)))
-        yield found, opened
-
-
-def _prepared(folder: Path, example: ExampleRegion, opened: Gate, through_gate: bool) -> Settings:
-    way_out: dict[str, object] = {"peer_proxy": opened.url} if through_gate else {}
-    return prepared(folder / example.code, grace_s=GRACE_S, **example.settings, **_SETTINGS, **way_out)
+    """Serve the act's `count` fresh regions below `folder` for the block; the last one's way out is the gate."""
+    with gate() as opened:
+        places = [Place(_SETTINGS) for _ in range(count)]
+        places[-1] = Place({**_SETTINGS, "peer_proxy": opened.url})
+        with regions(folder, places, grace_s=GRACE_S) as found:
+            yield found, opened
 
 
 @contextmanager
-def _served(example: ExampleRegion, settings: Settings, folder: Path) -> Iterator[Neighbour]:
-    process = ServiceProcess(settings, folder)
-    process.start()
-    try:
-        with httpx.Client(base_url=settings.base_url, timeout=60) as http:
-            root = str(good(http.get("/.well-known/elicence-region")).json()["root"])
-            yield Neighbour(example, settings, folder, process, DemoService(settings, folder, http), root)
-    finally:
-        process.stop()
+def regions(folder: Path, places: list[Place], *, grace_s: int | None = None) -> Iterator[list[Neighbour]]:
+    """Make fresh regions below `folder`, one for each of `places`, and serve them for the block.
+
+    They are the example regions in their order; `grace_s` as in `example_region.seed`.
+    """
+    found, starting = [], []
+    with ExitStack() as stack:
+        # One is made while another starts; two are never made at once, because migrations are of the whole process.
+        with ThreadPoolExecutor(len(places)) as pool:
+            for example, place in zip(example_region.REGIONS, places, strict=False):
+                home = folder / example.code
+                settings = prepared(home, grace_s=grace_s, **{**example.settings, **place.settings})
+                process = ServiceProcess(settings, home, place.prefix)
+                stack.callback(process.stop)
+                starting.append(pool.submit(process.start))
+                http = stack.enter_context(httpx.Client(base_url=settings.base_url, timeout=60))
+                service = DemoService(settings, home, http)
+                found.append(Neighbour(example, settings, home, process, service, place.prefix))
+        for each in starting:
+            each.result()
+        yield found
 
 
 def introduce(found: list[Neighbour]) -> None:

@@ -55,18 +55,22 @@ class DemoService:
 
 
 class ServiceProcess:
-    """The service in a process of its own; can be ended, killed and started again."""
+    """The service in a process of its own; can be ended, killed and started again.
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    `prefix` are words before the command, such as those that run it in a network namespace.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, prefix: tuple[str, ...] = ()) -> None:
         self.settings = settings
+        self._prefix = prefix
         self._log = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it says that it is ready. Raises `RuntimeError` when it does not get there."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "api.cli", "serve"],
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [*self._prefix, sys.executable, "-m", "api.cli", "serve"],
                 env=os.environ | environment(self.settings),
                 stdout=log,
                 stderr=log,
