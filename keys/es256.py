@@ -22,6 +22,8 @@ SPKI_PREFIX = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420
 RAW_LENGTH = 65
 SIGNATURE_LENGTH = 64
 
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the group, SP 800-186 §3.2.1.3
+
 _SIGN = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
 _CHECK = ec.ECDSA(hashes.SHA256())
 
@@ -84,3 +86,8 @@ def checking(spki: bytes) -> Callable[[bytes, bytes], None]:
             raise BadSignature("the ES256 signature does not fit") from None
 
     return check
+
+
+def twin(signature: bytes) -> bytes:
+    """The other raw signature that holds wherever this one does: (r, n - s), which takes no key to compute."""
+    return signature[:32] + (_ORDER - int.from_bytes(signature[32:])).to_bytes(32)

@@ -16,7 +16,7 @@ from ledger import followed
 from ledger.clock import Clock
 from ledger.database import Database
 from ledger.followed import Followed, StoredList
-from ledger.following_faults import UNCHANGED, Misbehaved, shortened, signing_input_of, text_of, wanted
+from ledger.following_faults import UNCHANGED, Misbehaved, digests_of, shortened, signing_input_of, text_of, wanted
 from ledger.mirroring import LogFollower
 from ledger.outside import Outside
 from ledger.recognised import Peer
@@ -122,7 +122,7 @@ class ListFollower:
             self._refuse_to_go_back(held, newest, text)
             return False
         if newest.document.seq == held.document.seq:
-            if newest.digest != held.digest:
+            if newest.digest not in digests_of(self._text):
                 raise self._two(text, f"two lists were signed with the number {held.document.seq}")
             return False
         for seq in range(held.document.seq + 1, newest.document.seq)[:VERSIONS_A_ROUND]:
@@ -139,7 +139,7 @@ class ListFollower:
     async def _accept(self, peer: Peer, log: LogFollower, new: TrustList, text: str) -> None:
         held = self.trust
         if held is not None:
-            if new.document.prev != held.digest:
+            if new.document.prev not in digests_of(self._text):
                 raise self._two(text, f"list {new.document.seq} follows another list {held.document.seq} than ours")
             self._judge_succession(held, new, text)
             fault = _wrong_end(log.row, new.document)

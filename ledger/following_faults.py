@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Final
 
+from keys import es256
 from ledger.outside import Answer, Unreachable
 from verifiers.checkpoint import LogPolicy, SignedCheckpoint, message
 from verifiers.commitment import jws_digest
-from verifiers.encoding import b64u_encode
+from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.note import check_lines, parse_note
 from verifiers.peer_view import Watch
 
@@ -91,3 +93,13 @@ def signed_at(checkpoint: SignedCheckpoint, policy: LogPolicy) -> datetime | Non
 def signing_input_of(token: str) -> bytes:
     """What the signature of a compact token is over."""
     return token.rpartition(".")[0].encode("ascii")
+
+
+def digests_of(token: str) -> frozenset[bytes]:
+    """SHA-256 of a compact ES256 token, and of what it is with the other signature that holds for it.
+
+    Anybody on the way can put one in the place of the other, so neither says that its maker signed twice.
+    """
+    signed, _, signature = token.rpartition(".")
+    other = f"{signed}.{b64u_encode(es256.twin(b64u_decode(signature)))}"
+    return frozenset(sha256(each.encode("ascii")).digest() for each in (token, other))

@@ -52,7 +52,7 @@ def newest_views(views: Sequence[PeerView]) -> tuple[PeerView, ...]:
             continue
         older, best = sorted((view, known), key=lambda one: one.trust.document.seq)
         doubted = next((one.watch for one in (known, view) if one.watch in _DISTRUSTED), best.watch)
-        if older.trust.digest != best.trust.digest and check_succession(older.trust.document, best.trust.document):
+        if older.trust.document != best.trust.document and check_succession(older.trust.document, best.trust.document):
             best, doubted = older, Watch.INCONSISTENT
         found[view.trust.root_fingerprint] = replace(best, watch=doubted)
     return tuple(found.values())
