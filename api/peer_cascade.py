@@ -1,6 +1,6 @@
 """The cascade between regions: notices that peers send, what became of ours, and what is held for an operator."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
@@ -11,8 +11,8 @@ from api.call import Operator, RegionNow
 from api.operations import Posted, answer, described
 from api.peer_caller import REFUSES, PeerCaller
 from api.strict_route import StrictRoute
-from ledger import flood, peer_notices
-from ledger.peer_inbox import receive, texts_of
+from ledger import flood, misbehaviour, peer_notices
+from ledger.peer_inbox import inbox, receive, texts_of
 
 router = APIRouter(tags=["peers"], route_class=StrictRoute)
 
@@ -46,19 +46,32 @@ async def notices(region: RegionNow, caller: PeerCaller, body: Posted) -> Respon
 
 @router.get(
     "/v1/peers/{peer}/notices",
-    summary="Notices to a peer, and how far they have come",
+    summary="Notices to a peer and how far they have come, or those it sent",
     **described("listPeerNotices", refuses=["peer.unknown", "cursor.invalid"]),
 )
 async def outbox(
     region: RegionNow,
     _: Account,
     peer: PeerCode,
+    direction: Annotated[Literal["sent", "received"], Query(description="Ours to the peer, or the peer's.")] = "sent",
     cursor: Annotated[str | None, Query(max_length=1200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> Response:
-    """Return the notices to a peer, newest entry first, each with its attempts, delivery and answer."""
+    """Return the notices to a peer with their attempts, delivery and answer, or those it sent; newest entry first."""
     region.catalogue.recognised.peer(peer, None)
-    return answer(await region.database.read(lambda tx: peer_notices.outbox(tx, peer, cursor, limit)))
+    look = peer_notices.outbox if direction == "sent" else inbox
+    return answer(await region.database.read(lambda tx: look(tx, peer, cursor, limit)))
+
+
+@router.get(
+    "/v1/peers/{peer}/evidence",
+    summary="What is kept against a peer's log",
+    **described("listPeerEvidence", refuses=["peer.unknown"]),
+)
+async def evidence(region: RegionNow, _: Account, peer: PeerCode) -> Response:
+    """Return every pair of signed heads that do not fit together, verbatim, newest first: a few for each kind."""
+    region.catalogue.recognised.peer(peer, None)
+    return answer({"items": await region.database.read(lambda tx: misbehaviour.against(tx, peer))})
 
 
 @router.get(

@@ -57,3 +57,8 @@ def listed(tx: Reading, origin: str | None = None) -> list[dict[str, Any]]:
         }
         for row in tx.execute(query)
     ]
+
+
+def against(tx: Reading, region_code: str) -> list[dict[str, Any]]:
+    """Return what is kept against the logs of one region, newest first: a log is called `…/<region>/<epoch>`."""
+    return [each for each in listed(tx) if each["origin"].split("/")[-2:-1] == [region_code]]

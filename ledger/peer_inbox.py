@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
 from keys.public_key import PublicKey
+from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_cursor
 from ledger.database import Reading, Writing
 from ledger.foreign_meaning import name
 from ledger.peer_calls import trust_list_of
@@ -23,6 +24,7 @@ from ledger.request_members import RequestMembers
 from ledger.tables.licences import lineage
 from ledger.tables.peers import foreign_licences, peer_notices_in
 from verifiers.errors import Malformed, Reason, VerificationError
+from verifiers.legal_dates import format_time
 from verifiers.notice import Notice, open_notice
 from verifiers.trust_list import TrustList
 
@@ -37,6 +39,9 @@ REFUSED: Final = "refused"
 TOGETHER: Final = 100
 """Notices in one call."""
 
+KEPT: Final = 2_000
+"""Notices kept of one peer, the newest: a copy of one that is forgotten changes nothing either."""
+
 refused: Counter[str] = Counter()
 """Notices this process has refused, by the region that sent them; for metrics."""
 
@@ -49,18 +54,25 @@ async def receive(region: Region, peer: Peer, texts: Sequence[str]) -> list[str]
     """
     at = region.clock.now()
     trust = await trust_list_of(region, peer, at)
-    states: list[str] = []
+    opened: list[Notice | str] = []
     for text in texts:
         try:
-            notice = _opened(region, peer, trust, text)
+            opened.append(_opened(region, peer, trust, text))
         except VerificationError as error:
-            refused[peer.region] += 1
-            states.append(f"{REFUSED}: {error.reason}")
-            continue
-        # A crash after this line leaves a notice that the peer sends again and that is then known.
-        states.append(await region.database.write(lambda tx: _take_down(tx, peer.region, notice, text, at)))  # noqa: B023
-        if states[-1].startswith(REFUSED):
-            refused[peer.region] += 1
+            opened.append(f"{REFUSED}: {error.reason}")
+
+    def write(tx: Writing) -> list[str]:
+        return [
+            each if isinstance(each, str) else _take_down(tx, peer.region, each, text, at)
+            for each, text in zip(opened, texts, strict=True)
+        ]
+
+    states = [each for each in opened if isinstance(each, str)]
+    if len(states) < len(opened):
+        # One transaction for all, or a peer that sends a hundred at a time would keep those who issue waiting. A crash
+        # after this line leaves notices that the peer sends again and that are then known.
+        states = await region.database.write(write)
+    refused[peer.region] += sum(each.startswith(REFUSED) for each in states)
     if WAITING in states:
         if region.following is not None:
             region.following.wake(peer.region)
@@ -100,9 +112,19 @@ def _take_down(tx: Writing, region_code: str, notice: Notice, text: str, at: dat
     state = WAITING if rested else IGNORED
     row = {"region": region_code, "entry": notice.entry, "cause": notice.cause, "notice": text}
     tx.execute(table.insert().values(**row, received_at=at, state=state, detail=notice.event))
+    _forget_old(tx, region_code)
     for each in rested:
         name(tx, region_code, each.identifier, notice.cause, notice.entry, notice.event)
     return state
+
+
+def _forget_old(tx: Writing, region_code: str) -> None:
+    table = peer_notices_in
+    mine = table.c.region == region_code
+    while int(tx.execute(select(func.count()).where(mine)).scalar_one()) > KEPT:
+        oldest = select(table.c.received_at, table.c.entry, table.c.cause).where(mine)
+        row = tx.execute(oldest.order_by(table.c.received_at, table.c.entry).limit(1)).one()
+        tx.execute(delete(table).where(mine, table.c.entry == row.entry, table.c.cause == row.cause))
 
 
 def _places(tx: Reading, region_code: str, identifiers: Sequence[str]) -> dict[str, tuple[str | None, int | None]]:
@@ -118,6 +140,31 @@ def _places(tx: Reading, region_code: str, identifiers: Sequence[str]) -> dict[s
     )
     found.update({row[0]: (row[1], row[2]) for row in tx.execute(known)})
     return found
+
+
+def inbox(tx: Reading, region_code: str, cursor: str | None = None, limit: int = LIMIT_DEFAULT) -> dict[str, Any]:
+    """Return the notices taken down from one peer, newest entry of theirs first: `{"items": […], "cursor"?}`."""
+    table, size = peer_notices_in, min(limit, LIMIT_MAX)
+    query = select(table).where(table.c.region == region_code)
+    if cursor:
+        entry, cause = decode_cursor(cursor)
+        query = query.where((table.c.entry < entry) | ((table.c.entry == entry) & (table.c.cause > cause)))
+    rows = tx.execute(query.order_by(table.c.entry.desc(), table.c.cause).limit(size + 1)).all()
+    answer: dict[str, Any] = {
+        "items": [
+            {
+                "entry": row.entry,
+                "cause": row.cause,
+                "event": row.detail,
+                "state": row.state,
+                "received_at": format_time(row.received_at),
+            }
+            for row in rows[:size]
+        ]
+    }
+    if len(rows) > size:
+        answer["cursor"] = encode_cursor(rows[size - 1].entry, rows[size - 1].cause)
+    return answer
 
 
 def texts_of(body: Any) -> tuple[str, ...]:

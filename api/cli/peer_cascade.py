@@ -1,4 +1,4 @@
-"""`elicence peers held | release | notices`: what waits for an operator because of a peer, and what it was told.
+"""`elicence peers held | release | notices | evidence`: what waits for an operator, what was told, what is proven.
 
 These work on the database directly, as the operator on the service's own machine; the running service acts on a
 release within seconds.
@@ -10,8 +10,9 @@ import typer
 
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson, Operator, in_region
-from ledger import flood, peer_notices
+from ledger import flood, misbehaviour, peer_notices
 from ledger.actors import Actor
+from ledger.peer_inbox import inbox
 from ledger.region import Region
 
 Code6 = Annotated[str, typer.Argument(metavar="REGION", help="地区代码 / region code")]
@@ -19,6 +20,7 @@ Only = Annotated[
     list[str] | None, typer.Option("--only", metavar="IDENTIFIER", help="仅此证照，可重复 / this one only, repeatable")
 ]
 Drop = Annotated[bool, typer.Option("--drop", help="不予采取措施 / do not act on it")]
+Received = Annotated[bool, typer.Option("--received", help="对方发来的 / those the peer sent")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=200, help="条数 / how many")]
 
 
@@ -55,17 +57,39 @@ def release(
             typer.echo(f"{region_code}\t放行 released\t{done['released']}")
 
 
-def notices(region_code: Code6, limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List the notices to a peer, newest entry first, and how far each has come."""
+def evidence(region_code: Code6, as_json: AsJson = False) -> None:
+    """Show what is kept against a peer's log: pairs of heads it signed that do not fit together."""
+
+    async def work(region: Region) -> list[dict[str, Any]]:
+        region.catalogue.recognised.peer(region_code, None)
+        return await region.database.read(lambda tx: misbehaviour.against(tx, region_code))
+
+    with answering(as_json):
+        found = in_region(work)
+        if as_json:
+            print_json({"items": found})
+            return
+        for each in found:
+            typer.echo("\t".join((each["seen_at"], each["kind"], each["origin"], each["detail"])))
+
+
+def notices(region_code: Code6, received: Received = False, limit: Limit = 50, as_json: AsJson = False) -> None:
+    """List the notices to a peer, newest entry first, and how far each has come; or those it sent."""
 
     async def work(region: Region) -> dict[str, Any]:
         region.catalogue.recognised.peer(region_code, None)
-        return await region.database.read(lambda tx: peer_notices.outbox(tx, region_code, None, limit))
+        look = inbox if received else peer_notices.outbox
+        return await region.database.read(lambda tx: look(tx, region_code, None, limit))
 
     with answering(as_json):
         found = in_region(work)
         if as_json:
             print_json(found)
+            return
+        if received:
+            for each in found["items"]:
+                taken = (str(each["entry"]), each["event"], each["state"], each["received_at"], each["cause"])
+                typer.echo("\t".join(taken))
             return
         for each in found["items"]:
             came = each["delivered_at"] or f"未送达 not delivered ({each['attempts']})"

@@ -20,6 +20,7 @@ async def admit(service: Service, operator: Caller) -> Issuer:
     await operator.get("/v1/peers")
     await operator.get(f"/v1/peers/{CODE}")
     await operator.get(f"/v1/peers/{CODE}/notices")
+    await operator.get(f"/v1/peers/{CODE}/evidence")
     await operator.get(f"/v1/peers/{CODE}/held")
     await operator.post(f"/v1/peers/{CODE}/release", {})
     await operator.post(f"/v1/peers/{CODE}/acts", {"act": "suspend", "reason": "示例：来源待查"})

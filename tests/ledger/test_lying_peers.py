@@ -59,6 +59,9 @@ async def test_a_fork_is_proven_and_stays_one(tmp_path: Path, database_urls: Url
         assert (state_of(b)["state"], state_of(b)["size"]) == (Watch.FORKED, verified)
         assert "does not extend" in state_of(b)["detail"]
         assert await evidence_of(b) == ["fork"]
+        [kept] = await b.region.database.read(lambda tx: misbehaviour.against(tx, A))
+        assert kept["kind"] == "fork" and len(kept["evidence"]) >= 2
+        assert await b.region.database.read(lambda tx: misbehaviour.against(tx, B)) == []
         del b.road.instead[A]
         await b.following.step()
         assert state_of(b)["state"] == Watch.FORKED

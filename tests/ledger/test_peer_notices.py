@@ -13,6 +13,7 @@ from sqlalchemy import select
 from keys.signer import Signer
 from ledger import flood, peer_inbox
 from ledger.peer_inbox import receive
+from ledger.peer_inbox import inbox
 from ledger.peer_notices import outbox
 from ledger.reversal import reverse
 from ledger.tables.peers import held_falls
@@ -110,6 +111,11 @@ async def test_notices_wait_for_a_peer_and_come_in_order_once(database_urls: Url
         assert [each.detail for each in got] == ["fell", "restored", "fell"]
         items = (await a.database.read(lambda tx: outbox(tx, B)))["items"]
         assert [each["answer"] for each in items] == ["waiting"] * 3
+        b = world.region(B)
+        taken = await b.database.read(lambda tx: inbox(tx, A, limit=2))
+        rest = await b.database.read(lambda tx: inbox(tx, A, taken["cursor"], 2))
+        assert [each["event"] for each in taken["items"] + rest["items"]] == ["fell", "restored", "fell"]
+        assert [each["entry"] for each in taken["items"] + rest["items"]] == [each["entry"] for each in items]
         assert await world.tending[A].notices.collect() == 0
 
 
