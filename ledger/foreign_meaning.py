@@ -7,8 +7,9 @@ is known by its name: the entry of our log, or the slot of ours that a region sa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-from sqlalchemy import and_, select, tuple_, update
+from sqlalchemy import and_, delete, select, tuple_, update
 
 from ledger.database import Reading, Writing
 from ledger.foreign_judging import entry_of, place_of
@@ -20,6 +21,9 @@ from ledger.tables.publishing import slot_leases
 FELL = "fell"
 RESTORED = "restored"
 SPENT = "spent"
+
+CAUSES_MAX: Final = 16
+"""Causes that are kept of one licence: each may become entries of our log, and the bit stands for those beyond."""
 
 
 def named_causes_of(tx: Reading, origin: str, licence: ForeignLicence, as_of: int) -> Mapping[str, frozenset[str]]:
@@ -72,10 +76,24 @@ def name(tx: Writing, region_code: str, identifier: str, cause: str, entry: int,
     key = and_(table.c.region == region_code, table.c.identifier == identifier, table.c.cause == cause)
     known = tx.execute(select(table.c.entry).where(key)).scalar_one_or_none()
     if known is None:
+        if not _has_room(tx, region_code, identifier):
+            return
         values = {"region": region_code, "identifier": identifier, "cause": cause, "entry": entry, "event": event}
         tx.execute(table.insert().values(values))
     elif known < entry:
         tx.execute(update(table).where(key).values(entry=entry, event=event))
+
+
+def _has_room(tx: Writing, region_code: str, identifier: str) -> bool:
+    """Whether one more cause may be named on a licence; the oldest one that stands no more makes room for it."""
+    table = named_causes
+    here = and_(table.c.region == region_code, table.c.identifier == identifier)
+    rows = tx.execute(select(table.c.cause, table.c.event).where(here).order_by(table.c.entry)).all()
+    if len(rows) < CAUSES_MAX:
+        return True
+    over = next((row.cause for row in rows if row.event != FELL), None)
+    tx.execute(delete(table).where(here, table.c.cause == over))
+    return over is not None
 
 
 def to_spend(tx: Reading, region_code: str, zero: Mapping[str, int]) -> list[tuple[str, str]]:

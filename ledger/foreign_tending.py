@@ -250,14 +250,14 @@ class ForeignTending:
     async def _held(self, licence: ForeignLicence, falls: Sequence[Fall]) -> tuple[str | None, bool]:
         """Who let these falls go on, if anybody had to, and whether they are held."""
         region, affected = self._region, sum(fall.affected for fall in falls)
-        if not affected:
+        if not falls:
             return None, False
         now = region.clock.now()
         known = await region.database.read(lambda tx: flood.held(tx, licence))
         if known is not None and known.released_by is not None:
             return known.released_by, False
-        lately = await region.database.read(lambda tx: flood.lately(tx, licence.region, now))
-        if known is None and not over_limit(region.config.foreign_effects_per_hour, lately, affected):
+        lately = await region.database.read(lambda tx: flood.lately(tx, licence.region, now, idle=not affected))
+        if known is None and not over_limit(region.config.foreign_effects_per_hour, lately, affected or len(falls)):
             return None, False
         if known is None or known.dropped_by is None:
             cause = falls[0].cause
