@@ -12,8 +12,7 @@ from sqlalchemy import select
 
 from keys.signer import Signer
 from ledger import flood, peer_inbox
-from ledger.peer_inbox import receive
-from ledger.peer_inbox import inbox
+from ledger.peer_inbox import inbox, receive
 from ledger.peer_notices import outbox
 from ledger.reversal import reverse
 from ledger.tables.peers import held_falls
