@@ -82,6 +82,7 @@ class StatusPublisher:
         self._served_uris: dict[int, str] = {}
         self._swept = 0.0
         self._led: int | None = None
+        self._kid = ""
         self._turned: date | None = None
         self.pulse = Pulse("status lists", self.step, pause_s=pause_s, idle_s=min(0.2, ttl_s / 4))
 
@@ -92,6 +93,10 @@ class StatusPublisher:
             if token != self._led:
                 # Somebody else may have published since: start from what is stored, not from memory.
                 self._last, self._led = {}, token
+            kid = self._signer().public_key.kid
+            if kid != self._kid:
+                # Lists of a key that was replaced may count no more, so nobody is left with one until it gets old.
+                self._last, self._kid = {}, kid
             await self._publish(token)
         await asyncio.to_thread(self._serve)
 

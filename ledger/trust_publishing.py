@@ -100,7 +100,7 @@ class TrustPublisher:
         last = newest(tx)
         try:
             return last is not None and last.seq == self._served and self._next(tx) is None
-        except NotPublishedYet:
+        except (NotPublishedYet, Contradicted):
             return False
 
     async def publish_if_due(self) -> bool:

@@ -69,7 +69,6 @@ class Reason(StrEnum):
     TRUST_EXPIRED = "trust.expired"
     TRUST_ROLLBACK = "trust.rollback"
     TRUST_CONTRADICTED = "trust.contradicted"
-    TRUST_UNLOGGED = "trust.unlogged"
     KEY_UNKNOWN = "key.unknown"
     KEY_PURPOSE = "key.purpose"
     KEY_CERTIFICATE = "key.certificate"

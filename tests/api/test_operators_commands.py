@@ -72,6 +72,29 @@ def test_keys_are_registered_replaced_and_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("region_on_disk")
+def test_what_a_stolen_key_costs_is_shown_before_it_is_given_up(tmp_path: Path) -> None:
+    """By name, since an entry or a time that says its zone; nothing happens until somebody says yes."""
+    body = tmp_path / "department.json"
+    body.write_text(json.dumps({"id": MARKET, "names": {"zh": "示例市场监管局", "en": "Example"}}), "utf-8")
+    _run("departments", "add", str(body))
+    name = f"{MARKET}/licence"
+    give_up = ["keys", "compromised", name, "--operator", "示例操作员", "--since"]
+
+    for since in ("2026-11-21T08:00:00", "2026-11-21", "yesterday", "-3"):
+        assert CliRunner().invoke(app, [*give_up, since]).exit_code == 2, since
+    asked = CliRunner().invoke(app, [*give_up, "3"], input="n\n")
+    assert asked.exit_code == 1 and "nobody watched" in asked.output and "fall: 0" in asked.output
+    store = FileKeyStore.open(tmp_path / "keys", PASSWORD)
+    assert store.signer(name)
+
+    done = CliRunner().invoke(app, [*give_up, "2026-11-21T16:00:00+08:00"], input="y\n")
+    assert done.exit_code == 0 and "logged" in done.output, done.output
+    told = _run("keys", "compromised", name, "--since", "0")
+    assert told["foreseen"]["trust_before"]["size"] == 0 == told["foreseen"]["stays"]
+    assert _run("keys", "compromised", "status", "--since", "1")["foreseen"]["watched"] is False
+
+
+@pytest.mark.usefixtures("region_on_disk")
 def test_after_a_restore_no_new_licence_shares_a_slot_with_an_unknown_one(tmp_path: Path) -> None:
     """Every list's counter moves on, also those of lists the backup never heard of."""
     database = Database.open(f"sqlite:///{tmp_path / 'log.sqlite'}")
