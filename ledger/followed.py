@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Row
 
 from ledger.database import Reading, Writing, bulk_insert
@@ -73,32 +75,39 @@ def read_one(tx: Reading, region: str) -> Followed | None:
     return None if row is None else _followed(row)
 
 
-def begin(tx: Writing, region: str, origin: str) -> None:
-    """Start following the log `origin` of a peer from its first entry, whatever was followed of it before."""
-    tx.execute(delete(followed).where(followed.c.region == region))
-    tx.execute(delete(mirrored_entries).where(mirrored_entries.c.origin == origin))
+def begin(tx: Writing, region: str, origin: str, before: Followed | None) -> None:
+    """Start following the log `origin` of a peer from its first entry, in the place of `before`. Raises `Overtaken`."""
+    if before is not None:
+        tx.execute(delete(followed).where(followed.c.region == region, followed.c.origin == before.origin))
     start = Followed(region, origin)
-    tx.execute(insert(followed).values({name: getattr(start, name) for name in Followed.__slots__}))
+    inserting = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
+    row = {name: getattr(start, name) for name in Followed.__slots__}
+    begun = tx.execute(inserting(followed).values(row).on_conflict_do_nothing().returning(followed.c.region))
+    if begun.first() is None:
+        raise Overtaken(f"the log of {region} is followed already")
+    tx.execute(delete(mirrored_entries).where(mirrored_entries.c.origin == origin))
 
 
 def extend_mirror(tx: Writing, before: Followed, entries: Sequence[bytes], frontier: Frontier, chain: bytes) -> None:
     """Add the next entries to a peer's mirror, with the compact range that ends in them. Raises `Overtaken`."""
-    place = (followed.c.region == before.region) & (followed.c.origin == before.origin)
-    values = {"mirrored": frontier.size, "frontier": frontier.to_bytes(), "chain": chain}
-    done = tx.execute(update(followed).where(place, followed.c.mirrored == before.mirrored).values(values))
-    if done.rowcount != 1:
-        raise Overtaken(f"the mirror of {before.region} moved on from {before.mirrored}")
+    _move_mirror(tx, before, frontier, chain)
     bulk_insert(tx, mirrored_entries, [(before.origin, before.mirrored + n, each) for n, each in enumerate(entries)])
 
 
 def cut_mirror(tx: Writing, before: Followed, frontier: Frontier, chain: bytes) -> None:
     """Throw away the mirrored entries from `frontier.size` on, because they led nowhere. Raises `Overtaken`."""
-    place = (followed.c.region == before.region) & (followed.c.mirrored == before.mirrored)
-    values = {"mirrored": frontier.size, "frontier": frontier.to_bytes(), "chain": chain}
-    if tx.execute(update(followed).where(place).values(values)).rowcount != 1:
-        raise Overtaken(f"the mirror of {before.region} moved on from {before.mirrored}")
+    _move_mirror(tx, before, frontier, chain)
     rest = (mirrored_entries.c.origin == before.origin) & (mirrored_entries.c.idx >= frontier.size)
     tx.execute(delete(mirrored_entries).where(rest))
+
+
+def _move_mirror(tx: Writing, before: Followed, frontier: Frontier, chain: bytes) -> None:
+    # The compact range is compared, not its length alone: a rival may have cut and grown the mirror along a fork.
+    place = (followed.c.region == before.region) & (followed.c.origin == before.origin)
+    same = (followed.c.mirrored == before.mirrored) & (followed.c.frontier == before.frontier)
+    values = {"mirrored": frontier.size, "frontier": frontier.to_bytes(), "chain": chain}
+    if tx.execute(update(followed).where(place, same).values(values)).rowcount != 1:
+        raise Overtaken(f"the mirror of {before.region} moved on from {before.mirrored}")
 
 
 def read_mirrored(tx: Reading, origin: str, start: int, end: int) -> list[bytes]:
@@ -122,11 +131,15 @@ def verified(tx: Writing, before: Followed, checkpoint: SignedCheckpoint, signed
         raise Overtaken(f"the checkpoint of {before.region} moved on from {before.size}")
 
 
-def judge(tx: Writing, now: Followed) -> None:
-    """Store how a peer fares: its state and why, and when it was looked at; the log itself is left as it is."""
+def judge(tx: Writing, now: Followed, before: Watch) -> bool:
+    """Store how a peer fares: its state and why, and when it was looked at; the log itself is left as it is.
+
+    Not, and false, where its state is no longer `before`: who was overtaken must not call a fork seen meanwhile good.
+    """
     names = ("state", "detail", "checked_at", "good_at", "failures")
     values = {name: getattr(now, name) for name in names}
-    tx.execute(update(followed).where(followed.c.region == now.region).values(values))
+    same = (followed.c.region == now.region) & (followed.c.state == before)
+    return tx.execute(update(followed).where(same).values(values)).rowcount == 1
 
 
 def judge_anew(tx: Writing, region: str) -> None:
@@ -153,9 +166,15 @@ def newest_list(tx: Reading, region: str, root: str) -> tuple[int, bytes] | None
 
 
 def keep_list(tx: Writing, region: str, root: str, found: StoredList, at: datetime) -> None:
-    """Store a version that is proven to be logged, and drop those that are older than the newest few."""
+    """Store a version that is proven to be logged, and drop those that are older than the newest few.
+
+    Raises `Overtaken` where another one is proven under that number: what two of us were shown is for one to compare.
+    """
     table = followed_lists.c
     mine = (table.region == region) & (table.root == root)
+    proven = select(table.digest).where(mine, table.seq == found.seq, table.logged_idx.is_not(None))
+    if tx.execute(proven).scalar_one_or_none() not in (None, found.digest):
+        raise Overtaken(f"another list {found.seq} of {region} was stored")
     tx.execute(delete(followed_lists).where(mine, table.seq == found.seq))
     row = {"seq": found.seq, "digest": found.digest, "list": found.text, "logged_idx": found.logged_idx}
     tx.execute(insert(followed_lists).values(region=region, root=root, fetched_at=at, **row))

@@ -19,6 +19,7 @@ from sqlalchemy import delete, insert, select
 from ledger import misbehaviour
 from ledger.clock import Clock
 from ledger.database import Database, Reading, Writing
+from ledger.followed import Overtaken
 from ledger.following_faults import UNCHANGED, shortened, text_of, wanted
 from ledger.outside import Outside, Unreachable
 from ledger.tables.peers import followed_status
@@ -87,8 +88,8 @@ class StatusFollower:
     async def look(self, base: str, trust: TrustList, origin: str, size: int) -> tuple[bool, bool]:
         """Fetch what may have changed, given that the log `origin` is verified up to `size`.
 
-        Tells whether there was news, and whether a list waits for the log. Raises `Unreachable`, or
-        `VerificationError` for what is no list of this peer.
+        Tells whether there was news, and whether a list waits for the log. Raises `Unreachable`,
+        `Overtaken`, or `VerificationError` for what is no list of this peer.
         """
         now, used = self._clock.now(), await self._in_use(base)
         due = [
@@ -157,7 +158,7 @@ class StatusFollower:
             return False, False
         now = self._clock.now()
         # A crash before this: the list is fetched once more.
-        await self._database.write(lambda tx: _keep(tx, self._region, found, now))
+        await self._database.write(lambda tx: _keep(tx, self._region, found, held, now))
         self._held[name.uri] = found
         self._step_done("status")
         return True, False
@@ -198,8 +199,15 @@ def _changed(tx: Reading, region: str, known: dict[str, tuple[int, int]]) -> lis
     return [(row.uri, row.token, row.etag) for row in rows]
 
 
-def _keep(tx: Writing, region: str, found: Held, at: datetime) -> None:
+def _keep(tx: Writing, region: str, found: Held, held: Held | None, at: datetime) -> None:
+    """Store `found` in the place of `held`. Raises `Overtaken` where a rival stored a newer one.
+
+    Where none is held, what is stored does not open any more, however late it was signed, and nothing is lost with it.
+    """
     table = followed_status
-    tx.execute(delete(table).where(table.c.region == region, table.c.uri == found.opened.uri))
+    here = (table.c.region == region) & (table.c.uri == found.opened.uri)
+    if held is not None and tx.execute(select(table.c.uri).where(here, table.c.iat > found.iat)).first() is not None:
+        raise Overtaken(f"a newer list {found.opened.uri} of {region} was stored")
+    tx.execute(delete(table).where(here))
     row = {"token": found.text, "iat": found.iat, "as_of": found.as_of, "etag": found.etag, "fetched_at": at}
     tx.execute(insert(table).values(region=region, uri=found.opened.uri, **row))

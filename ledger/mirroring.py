@@ -80,14 +80,15 @@ class LogFollower:
         self._compared: OrderedDict[tuple[int, bytes], None] = OrderedDict()
         self._heard: list[SignedCheckpoint] = []
         self._fresh_at: datetime | None = None
+        self._good: Followed | None = None
         self.row = Followed(region, "")
 
     async def begin(self, origin: str) -> None:
-        """Take up the log `origin` where it was left, or from its first entry."""
+        """Take up the log `origin` where it was left, or from its first entry. Raises `Overtaken`."""
         row = await self._database.read(lambda tx: followed.read_one(tx, self._region), cheap=True)
         if row is None or row.origin != origin:
             # A crash before this: nothing is known of the log, and this is done again.
-            await self._database.write(lambda tx: followed.begin(tx, self._region, origin))
+            await self._database.write(lambda tx: followed.begin(tx, self._region, origin, row))
             row = Followed(self._region, origin)
             self._compared.clear()
             self._heard.clear()
@@ -132,6 +133,8 @@ class LogFollower:
 
     def heard(self, checkpoint: SignedCheckpoint) -> None:
         """Remember a checkpoint of this log that somebody else was shown, until it can be compared."""
+        if checkpoint.origin != self.row.origin:
+            return  # asked for before the log we follow became another one: its history says nothing about this one's
         if all(each.text != checkpoint.text for each in self._heard):
             self._heard = [*self._heard, checkpoint][-HEARD:]
 
@@ -146,7 +149,8 @@ class LogFollower:
                 await self._compare(base, each)
             elif each.root != self.row.root:
                 raise forked(self.row.note, each.text, f"two roots were signed for size {each.size}")
-            self._heard.remove(each)
+            # More may have been heard meanwhile, and this one given up for it.
+            self._heard = [other for other in self._heard if other is not each]
         return bool(reached)
 
     async def _keep(self, checkpoint: SignedCheckpoint, signed: datetime | None) -> None:
@@ -156,6 +160,8 @@ class LogFollower:
         # A crash before this: the entries are there and lead to this checkpoint, which is fetched once more.
         await self._database.write(lambda tx: followed.verified(tx, row, checkpoint, signed))
         self.row = replace(row, size=checkpoint.size, root=checkpoint.root, note=checkpoint.text, signed_at=signed)
+        if self.row.mirrored == self.row.size:
+            self._good = self.row
         self._step_done("verified")
 
     def _signed_at(self, checkpoint: SignedCheckpoint, policy: LogPolicy) -> datetime | None:
@@ -221,11 +227,23 @@ class LogFollower:
         self._step_done("slice")
 
     async def _cut(self) -> None:
-        """Give up what was mirrored after the verified checkpoint; all of it where what lies before leads elsewhere.
+        """Give up what was mirrored after the verified checkpoint; all of it where what lies before leads elsewhere."""
+        row = self.row
+        good = self._good
+        if good is None or (good.origin, good.mirrored, good.root) != (row.origin, row.size, row.root):
+            good = self._good = await self._read_good(row)
+        frontier, chain = Frontier.from_bytes(good.frontier), good.chain
+        # A crash before this: the entries lead nowhere again, and this is done again.
+        await self._database.write(lambda tx: followed.cut_mirror(tx, row, frontier, chain))
+        self.row = replace(row, mirrored=frontier.size, frontier=frontier.to_bytes(), chain=chain)
+        self._step_done("cut")
 
-        The entries are read in slices and written about once, so that nobody who issues waits for it.
+    async def _read_good(self, row: Followed) -> Followed:
+        """The mirror up to the verified checkpoint, computed from its entries: once, not whenever a peer lies.
+
+        They are read in slices and written about once, so that nobody who issues waits for it.
         """
-        row, frontier, chain = self.row, Frontier(), entry.FIRST_PREV
+        frontier, chain = Frontier(), entry.FIRST_PREV
         end = min(row.size, row.mirrored)
         for start in range(0, end, _SLICE):
             stop = min(start + _SLICE, end)
@@ -237,10 +255,7 @@ class LogFollower:
             await asyncio.sleep(0)
         if frontier.root() != row.root or frontier.size != row.size:
             frontier, chain = Frontier(), entry.FIRST_PREV
-        # A crash before this: the entries lead nowhere again, and this is done again.
-        await self._database.write(lambda tx: followed.cut_mirror(tx, row, frontier, chain))
-        self.row = replace(row, mirrored=frontier.size, frontier=frontier.to_bytes(), chain=chain)
-        self._step_done("cut")
+        return replace(row, mirrored=frontier.size, frontier=frontier.to_bytes(), chain=chain)
 
     # --- proofs from hash tiles ------------------------------------------------------------------------------------
 

@@ -43,6 +43,9 @@ HEARSAY_S: Final = 3.0
 HEARTBEAT_S: Final = 5.0
 """How often an unchanged state is stored: other processes know no better when a peer was looked at last."""
 
+ALONE_S: Final = 60.0
+"""The same with SQLite, where there are no other processes: a restart finds a peer looked at this much too early."""
+
 _DETAIL_MAX: Final = 500
 _GRAVITY: Final = (Watch.FORKED, Watch.ROLLED_BACK, Watch.INCONSISTENT, Watch.UNREACHABLE)
 _LIES: Final = frozenset({Watch.ROLLED_BACK, Watch.INCONSISTENT})
@@ -79,6 +82,7 @@ class PeerFollower:
         self.poll_ms = 0
         self._stored_at: datetime | None = None
         self._status_news = False
+        self._beat = timedelta(seconds=ALONE_S if database.is_sqlite else HEARTBEAT_S)
 
     def view(self, peer: Peer) -> PeerView | None:
         """What verifiers are given of this peer; None before its first trust list."""
@@ -95,7 +99,9 @@ class PeerFollower:
         news = False
         if row is not None:
             self.log.row = row
-            self.watch, self.detail, self.failures = row.state, row.detail, row.failures
+            # While the state is the same only some looks are stored, so this process may have counted further.
+            self.failures = max(self.failures, row.failures) if row.state is self.watch else row.failures
+            self.watch, self.detail = row.state, row.detail
             self.checked_at, self.good_at = _later(self.checked_at, row.checked_at), _later(self.good_at, row.good_at)
         if self.lists.trust is not None:
             news = await self.status.load(self.lists.trust)
@@ -204,17 +210,18 @@ class PeerFollower:
             watch, detail = before, self.detail  # whoever lied is not believed again for being silent
         else:
             watch, detail = worst.watch, worst.detail[:_DETAIL_MAX]
+        stored = self.watch
         self.failures = 0 if worst is None else self.failures + 1
         self.behind = worst is None and not complete
         self.checked_at = now
         self.good_at = now if worst is None and complete else self.good_at
         changed = (watch, detail) != (self.watch, self.detail)
         self.watch, self.detail = watch, detail
-        beat = self._stored_at is None or now - self._stored_at >= timedelta(seconds=HEARTBEAT_S)
+        beat = self._stored_at is None or now - self._stored_at >= self._beat
         if changed or beat or any(fault.evidence is not None for fault in faults):
-            await self._store(peer, faults, now)
+            await self._store(peer, faults, now, stored)
 
-    async def _store(self, peer: Peer, faults: list[Misbehaved], now: datetime) -> None:
+    async def _store(self, peer: Peer, faults: list[Misbehaved], now: datetime, before: Watch) -> None:
         origin = self.log.row.origin or peer.base
         row = replace(
             self.log.row,
@@ -229,9 +236,10 @@ class PeerFollower:
             for fault in faults:
                 if fault.evidence is not None:
                     keep_evidence(tx, origin, fault.kind, fault.detail, fault.evidence, fault.about, now)
-            followed.judge(tx, row)
+            followed.judge(tx, row, before)
             return _evidence(tx, origin)
 
+        # A crash before this: the next look finds the same, but for evidence that is shown only once.
         self.evidence = await self._database.write(write)
         self.log.row = row
         self._stored_at = now

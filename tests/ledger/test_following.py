@@ -251,7 +251,7 @@ async def test_a_fork_is_forgiven_only_by_operators(tmp_path: Path, sqlite_urls:
         row = await b.region.database.read(lambda tx: followed.read_one(tx, A))
         assert row is not None
         bad = replace(row, state=Watch.FORKED, detail="example")
-        await b.region.database.write(lambda tx: followed.judge(tx, bad))
+        await b.region.database.write(lambda tx: followed.judge(tx, bad, row.state))
         await b.following.step()
         assert state_of(b)["state"] == Watch.FORKED
         await peers.suspend(b.region, OPERATOR, A, "示例")
