@@ -27,8 +27,10 @@ WINDOW: Final = timedelta(hours=1)
 
 
 class Held(NamedTuple):
-    """A fall that is held; at most one of the two operators has spoken."""
+    """A fall that is held: what would follow from which cause; at most one of the two operators has spoken."""
 
+    cause: str
+    effects: int
     released_by: str | None
     dropped_by: str | None
 
@@ -47,8 +49,8 @@ def lately(tx: Reading, region_code: str, now: datetime, *, idle: bool = False) 
 
 def held(tx: Reading, licence: ForeignLicence) -> Held | None:
     """Return the state of what is held about a foreign licence, None where nothing is."""
-    row = tx.execute(select(held_falls.c.released_by, held_falls.c.dropped_by).where(_about(licence))).one_or_none()
-    return None if row is None else Held(row[0], row[1])
+    row = tx.execute(select(*(held_falls.c[name] for name in Held._fields)).where(_about(licence))).one_or_none()
+    return None if row is None else Held(*row)
 
 
 def hold(tx: Writing, licence: ForeignLicence, cause: str, effects: int, now: datetime) -> None:

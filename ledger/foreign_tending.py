@@ -8,9 +8,12 @@ for an operator.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ledger import flood, foreign_licences
@@ -41,8 +44,17 @@ if TYPE_CHECKING:
 WAIT_ROUNDS: Final = 2
 """Rounds of following in which a peer's notice may still name the cause of a bit that turned."""
 
-_WAKING: Final = frozenset({SEALED, "licence.issued", "licence.imported", "licence.status", "peer"})
+LOOK_S: Final = 5.0
+"""How often peers' licences are gone through though nothing here says that there is news: another process may know."""
+
+COMMITTED_S: Final = 1.0
+"""How soon they are gone through after entries of ours that may change what follows from them; news comes at once."""
+
+_NAMING: Final = frozenset({"licence.issued", "licence.imported"})
+_CHANGING: Final = frozenset({SEALED, "licence.status", "peer"})
 _LYING: Final = frozenset({Watch.FORKED, Watch.ROLLED_BACK, Watch.INCONSISTENT})
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +87,17 @@ class ForeignTending:
         self._region = region
         self._unexplained: dict[str, datetime] = {}
         self._looked_through: tuple[int, frozenset[str]] = (0, frozenset())
+        self._due = 0.0
+        self._calling: dict[str, asyncio.Task[None]] = {}
+        self._call_again: set[str] = set()
         seconds = region.config.follow_interval_ms / 1000
         self.notices = PeerNotices(region)
-        self.pulse = Pulse("other regions' licences", self.step, pause_s=0.1, idle_s=min(5.0, max(0.2, seconds)))
-        self.calls = Pulse("notices to other regions", self.call_step, pause_s=0.1, idle_s=5.0)
+        self.pulse = Pulse("other regions' licences", self._go_on, pause_s=0.1, idle_s=min(5.0, max(0.2, seconds)))
+        self.calls = Pulse("notices to other regions", self._call_all, pause_s=0.1, idle_s=5.0)
         region.writer.on_commit(self._committed)
-        region.on_notice.append(lambda _region: self.pulse.wake())
+        region.on_notice.append(lambda _region: self._stir())
         if region.following is not None:
-            region.following.on_news.append(lambda _region: self.pulse.wake())
+            region.following.on_news.append(lambda _region: self._stir())
 
     def start(self) -> None:
         """Begin."""
@@ -90,38 +105,84 @@ class ForeignTending:
         self.calls.start()
 
     async def stop(self) -> None:
-        """End after the steps under way."""
+        """End after the step under way; calls are broken off, which loses nothing: what is not known to have arrived
+        is sent again.
+        """
         await self.calls.stop()
         await self.pulse.stop()
+        calling = [*self._calling.values()]
+        for task in calling:
+            task.cancel()
+        await asyncio.gather(*calling, return_exceptions=True)
 
     async def step(self) -> None:
         """Look at every peer's lists once and log what follows; gives every licence that was touched its entry."""
-        region = self._region
-        if region.publisher.token is None:
+        if self._region.publisher.token is None:
             return
         await self._note_new_bases()
-        for peer in _active(region):
-            await self._look(peer)
-        await settle_falls(region)
+        await self._look_at_all()
 
     async def call_step(self) -> None:
-        """Ask peers about licences whose place is not known, and deliver notices; a slow peer holds up no other."""
+        """Ask every peer about licences whose place is not known, deliver notices, and wait until that is done."""
+        await self._call_all()
+        await asyncio.gather(*self._calling.values())
+
+    async def _go_on(self) -> None:
+        """A step, unless nothing says that it would find anything: licences are issued all the time."""
+        if self._region.publisher.token is None:
+            return
+        named = await self._note_new_bases()
+        if named or self._unexplained or time.monotonic() >= self._due:
+            await self._look_at_all()
+
+    async def _look_at_all(self) -> None:
+        before, self._due = self._due, time.monotonic() + LOOK_S
+        try:
+            for peer in _active(self._region):
+                await self._look(peer)
+            await settle_falls(self._region)
+        except BaseException:
+            self._due = before
+            raise
+
+    def _stir(self, within_s: float = 0.0) -> None:
+        self._due = min(self._due, time.monotonic() + within_s)
+        self.pulse.wake()
+
+    async def _call_all(self) -> None:
+        """Begin with every peer that is not being called already, and wait for none: one that is slow delays itself."""
         if self._region.publisher.token is None or self._region.peer_calls is None:
             return
         await self.notices.collect()
-        await asyncio.gather(*(self._call(peer) for peer in _active(self._region)))
+        for peer in _active(self._region):
+            if peer.region in self._calling:
+                self._call_again.add(peer.region)
+                continue
+            task = asyncio.create_task(self._call(peer), name=f"elicence-call-{peer.region}")
+            self._calling[peer.region] = task
+            task.add_done_callback(partial(self._called, peer.region))
+
+    def _called(self, region: str, task: asyncio.Task[None]) -> None:
+        del self._calling[region]
+        if not task.cancelled() and task.exception() is not None:
+            # Our own fault or our database's: the next turn begins anew.
+            _log.error("calling %s failed", region, exc_info=task.exception())
+        elif region in self._call_again:
+            self.calls.wake()
+        self._call_again.discard(region)
 
     async def _call(self, peer: Peer) -> None:
         await self._ask(peer)
         await self.notices.deliver(peer)
 
-    async def _note_new_bases(self) -> None:
+    async def _note_new_bases(self) -> bool:
+        """Take down the peers' licences that new entries here rest on, and tell whether there are such entries."""
         region, now = self._region, self._region.clock.now()
         peers = frozenset(region.catalogue.recognised.peers)
         size = (await region.database.read(read_head, cheap=True)).size
         through, before = self._looked_through
         if (size, peers) == (through, before):
-            return
+            return False
         # Of a region that was admitted only now, licences may have been named long before.
         since = through if peers == before else 0
         found, named = 0, False
@@ -132,6 +193,7 @@ class ForeignTending:
         self._looked_through = size, peers
         if found:
             self.calls.wake()
+        return named
 
     async def _ask(self, peer: Peer) -> None:
         region = self._region
@@ -145,7 +207,7 @@ class ForeignTending:
             await region.database.write(
                 lambda tx: foreign_licences.learn(tx, peer.region, asked, located, now)  # noqa: B023
             )
-            self.pulse.wake()
+            self._stir()
 
     async def _look(self, peer: Peer) -> None:
         region = self._region
@@ -243,7 +305,7 @@ class ForeignTending:
         )
         # One transaction: a crash before it leaves everything as it was, and the next look finds the same again.
         if not await unless_stale(logged):
-            self.pulse.wake()
+            self._stir()
         elif falls:
             await region.database.write(lambda tx: flood.forget(tx, licence))
 
@@ -259,15 +321,17 @@ class ForeignTending:
         lately = await region.database.read(lambda tx: flood.lately(tx, licence.region, now, idle=not affected))
         if known is None and not over_limit(region.config.foreign_effects_per_hour, lately, affected or len(falls)):
             return None, False
-        if known is None or known.dropped_by is None:
-            cause = falls[0].cause
+        cause = falls[0].cause
+        if known is None or (known.dropped_by is None and (known.cause, known.effects) != (cause, affected)):
             await region.database.write(lambda tx: flood.hold(tx, licence, cause, affected, now))
         return None, True
 
     def _committed(self, _size: int, kinds: frozenset[str]) -> None:
-        if not kinds.isdisjoint(_WAKING):
-            self.pulse.wake()
+        if not kinds.isdisjoint(_CHANGING):
+            self._stir(COMMITTED_S)
             self.calls.wake()
+        elif not kinds.isdisjoint(_NAMING):
+            self.pulse.wake()
 
 
 def _active(region: Region) -> list[Peer]:

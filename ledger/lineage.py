@@ -206,12 +206,15 @@ def _fallen_abroad(tx: Reading, ids: Iterable[str]) -> set[str]:
     """Licences of peers (`<region>:<identifier>`) on which a cause stands here, or whose status bit was seen set."""
     found: set[str] = set()
     for chunk in chunks(ids):
+        regions = {each.partition(":")[0] for each in chunk}
         identifiers = {each.partition(":")[2] for each in chunk}
         for table, stands in (
             (foreign_falls, foreign_falls.c.closed_idx.is_(None)),
             (foreign_licences, foreign_licences.c.value > 0),
         ):
-            query = select(table.c.region, table.c.identifier).where(table.c.identifier.in_(identifiers), stands)
+            # By region as well, which is what both tables are indexed by: this runs under the lock of the head.
+            named = table.c.region.in_(regions) & table.c.identifier.in_(identifiers)
+            query = select(table.c.region, table.c.identifier).where(named, stands)
             found |= {f"{row[0]}:{row[1]}" for row in tx.execute(query)}
     return found
 
