@@ -35,6 +35,7 @@ from ledger.public_files import served_size
 from ledger.publication import read_publication
 from ledger.sequencing import read_head
 from ledger.tile_files import TreeMismatch
+from ledger.waiting import Waiting
 from ledger.witness_calls import Proofs, WitnessAhead, WitnessCalls, WitnessFailed, note_of
 from ledger.witness_policies import log_policy, policy_of
 from ledger.witness_states import WitnessState
@@ -97,7 +98,7 @@ class Cosigner:
         self._stored: dict[int, int] = {}
         self._served: Witnessed | None = None
         self._swept_at = 0.0
-        self._waiting: list[tuple[int, asyncio.Future[str]]] = []
+        self._waiting = Waiting()
         self.bad_lines = 0
         self.clock_ahead = False
         self.pulse = Pulse("cosigning", self.step, pause_s=self._interval_s, idle_s=self._interval_s)
@@ -118,10 +119,8 @@ class Cosigner:
         """Wait until a witnessed checkpoint that covers entry `idx` is served by this process, and return its note."""
         if self._served is not None and idx < self._served.size:
             return self._served.note
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append((idx, waiter))
         self.pulse.wake()
-        return await waiter
+        return await self._waiting.wait(idx)
 
     async def step(self) -> None:
         """Have the newest checkpoint cosigned if this process leads, then serve what was; see the module."""
@@ -150,9 +149,7 @@ class Cosigner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _, waiter in self._waiting:
-            waiter.cancel()
-        self._waiting.clear()
+        self._waiting.end()
 
     def figures(self) -> dict[str, Any]:
         """Give what operators watch: how long ago a quorum answered (None: never), and who is failing how often."""
@@ -231,7 +228,7 @@ class Cosigner:
             gathering.fresh = True
             self._claims.pop(witness.name, None)
             state = replace(state, size=gathering.head.size, answered_at=now, skew_s=given.skew_s)
-        if error:
+        if error and error != before.error:
             _log.warning("witness %s gave no cosignature: %s", witness.name, error)
         state = replace(state, size=max(size, state.size), failures=before.failures + 1 if error else 0, error=error)
         self._known[witness.name] = state
@@ -324,10 +321,7 @@ class Cosigner:
             await asyncio.to_thread(self._region.files.write_checkpoint, newest.note)
         self._served = newest
         self._step_done("shown")
-        for idx, waiter in self._waiting:
-            if idx < newest.size and not waiter.done():
-                waiter.set_result(newest.note)
-        self._waiting = [(idx, waiter) for idx, waiter in self._waiting if not waiter.done()]
+        self._waiting.tell(newest.size, newest.note)
 
     async def _sweep(self) -> None:
         loop_time = asyncio.get_running_loop().time()

@@ -54,6 +54,7 @@ from ledger.tile_files import (
     remove_partials,
     start_of_comparison,
 )
+from ledger.waiting import Waiting
 from verifiers.checkpoint import Checkpoint, parse_checkpoint
 from verifiers.errors import Malformed
 from verifiers.merkle import Frontier, leaf_hash
@@ -113,7 +114,7 @@ class Publisher:
         self._served: Publication | None = None
         self._swept_at = 0.0
         self._swept_size = 0
-        self._waiting: list[tuple[int, asyncio.Future[str]]] = []
+        self._waiting = Waiting()
         self.token: int | None = None
         self.takes_over = True
         self.before_first: Callable[[], Awaitable[None]] | None = None
@@ -139,10 +140,8 @@ class Publisher:
         """Wait until a checkpoint that covers entry `idx` is served by this process, and return its note."""
         if self._served is not None and self._served.note is not None and idx < self._served.size:
             return self._served.note
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append((idx, waiter))
         self.pulse.wake()
-        return await waiter
+        return await self._waiting.wait(idx)
 
     async def step(self) -> None:
         """Sign a new checkpoint if this process holds the lease and one is due, then serve the newest one."""
@@ -168,9 +167,7 @@ class Publisher:
                 await self._database.write(lambda tx: release_lease(tx, token))
             except Refusal as refusal:  # the lease runs out by itself; whoever stops us has more to close
                 _log.warning("the lease was not given back: %s", refusal.code)
-        for _, waiter in self._waiting:
-            waiter.cancel()
-        self._waiting.clear()
+        self._waiting.end()
 
     async def _renew_lease(self) -> None:
         loop_time = asyncio.get_running_loop().time()
@@ -255,10 +252,7 @@ class Publisher:
         self._served = newest
         self._step_done("checkpoint")
         # (6) And so may those who wait for a receipt.
-        for idx, waiter in self._waiting:
-            if idx < newest.size and not waiter.done():
-                waiter.set_result(note)
-        self._waiting = [(idx, waiter) for idx, waiter in self._waiting if not waiter.done()]
+        self._waiting.tell(newest.size, note)
         for listener in self.on_publish:
             listener(newest.size)
 
