@@ -42,10 +42,12 @@ async def receipts_of(region: Region, indexes: Sequence[int], *, size: int | Non
     receipt.pending for one that no checkpoint covers yet, checkpoint.unknown for a size that was never published or
     is no longer kept.
     """
-    openings = await region.database.read(lambda tx: [opening_of(tx, region.vault, idx) for idx in indexes])
     last = max(indexes, default=-1)
-    note = await region.database.read(
-        lambda tx: _ending(tx, region, last) if size is None else _exactly(tx, region, size)
+    openings, note = await region.database.read(
+        lambda tx: (
+            [opening_of(tx, region.vault, idx) for idx in indexes],
+            _ending(tx, region, last) if size is None else _exactly(tx, region, size),
+        )
     )
     if note is None:
         raise Refusal(Code.RECEIPT_PENDING if size is None else Code.CHECKPOINT_UNKNOWN, size=size or 0)
