@@ -41,7 +41,7 @@ class Ground:
         if self.demanded is not None:
             return self.demanded.quorum, len({one.name for one in self.demanded.witnesses})
         log = self.trust.log(origin)
-        return (0, 0) if log is None else (log.quorum, len(log.witnesses))
+        return (0, 0) if log is None else (log.quorum, len({one.name for one in log.witnesses}))
 
     def list_name(self, uri: str) -> str:
         """The name under which the state of a status list is remembered: another region could claim any URI."""

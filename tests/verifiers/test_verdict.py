@@ -11,6 +11,7 @@ from tests.verifiers.judged import GOOD, HOUR, ISSUER, PINNED, TRUST, given_to
 from verifiers.checkpoint_cache import CheckpointCache
 from verifiers.errors import Reason, VerificationError
 from verifiers.licence import Imported, present
+from verifiers.note import KeyType, NoteKey
 from verifiers.policy import Seen, SeenList
 from verifiers.reasons import NOTE_TITLES, TITLES, UNDETERMINED, Note, title
 from verifiers.report import describe
@@ -66,6 +67,22 @@ def test_a_verdict_says_how_well_the_log_is_watched(watchers: int, quorum: int, 
     verdict = judge(issued.compact, region.trust(), status=[region.status()], receipt=receipt)
 
     assert verdict.notes == ((note,) if note else ())
+
+
+def test_a_witness_with_two_keys_is_one_witness() -> None:
+    """Two of three prevent a split, however many kinds of signature each of them gives (protocol 29)."""
+    region = Issuer(watchers=3, quorum=2)
+    issued = region.issue(7)
+    receipt = region.receipt(issued.index, issued.opening)
+    second = [
+        NoteKey(key.name, KeyType.MLDSA44_COSIGNATURE, region.store.create(f"{key.name}-mldsa", "ML-DSA-44"))
+        for key in region.witnesses
+    ]
+    region.witnesses += second
+
+    verdict = judge(issued.compact, region.trust(), status=[region.status()], receipt=receipt)
+
+    assert verdict.notes == ()
 
 
 def test_verify_remembers_what_it_saw() -> None:
