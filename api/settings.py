@@ -122,3 +122,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return value.rstrip("/")
         return tuple(url.rstrip("/") for url in value)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as the environment that another process of this service reads."""
+    found: dict[str, str] = {}
+    for name, value in settings:
+        if value is None or value == ():
+            continue
+        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+        found[f"ELICENCE_{name.upper()}"] = str(plain)
+    return found

@@ -32,7 +32,7 @@ from api.cli.demo_stage import Stage, Unexpected
 from api.cli.example_region import MARKET
 from api.cli.http_client import Refused, good
 from api.cli.key_refusals import EXIT_REFUSED
-from api.cli.service import environment
+from api.settings import environment
 from verifiers.dynamic_code import mint
 from verifiers.legal_dates import day_of
 

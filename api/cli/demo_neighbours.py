@@ -25,8 +25,7 @@ from api.cli.demo_service import DemoService, ServiceProcess, prepared
 from api.cli.demo_stage import Unexpected
 from api.cli.example_region import ExampleRegion
 from api.cli.http_client import good
-from api.cli.service import environment
-from api.settings import Settings
+from api.settings import Settings, environment
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ import jwt
 
 from api.cli import example_region
 from api.cli.http_client import ServiceClient
-from api.cli.service import create_region, environment, example_settings
+from api.cli.service import create_region, example_settings
 from api.composition import open_region
-from api.settings import Settings
+from api.settings import Settings, environment
 
 IDENTITY_ISSUER = "https://identity.example"
 _START_S = 60

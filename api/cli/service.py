@@ -122,17 +122,6 @@ async def _check(settings: Settings) -> None:
     await region.close()
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the settings as the environment that another process of this service reads."""
-    found: dict[str, str] = {}
-    for name, value in settings:
-        if value is None or value == ():
-            continue
-        plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-        found[f"ELICENCE_{name.upper()}"] = str(plain)
-    return found
-
-
 def example_settings(folder: Path = EXAMPLE_FOLDER, **changes: object) -> Settings:
     """Return settings for example data below `folder`; its password is made once and kept there, for us only."""
     folder.mkdir(parents=True, exist_ok=True)

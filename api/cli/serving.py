@@ -7,8 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.cli.service import environment
-from api.settings import Settings
+from api.settings import Settings, environment
 
 _BACKLOG = 2048
 

@@ -20,8 +20,7 @@ from api.cli.demo_service import ServiceProcess, free_port
 from api.cli.example_region import write_key
 from api.cli.http_client import ServiceClient
 from api.cli.main import app
-from api.cli.service import environment
-from api.settings import Settings
+from api.settings import Settings, environment
 from keys.password import TESTING_ONLY
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "operating" / "peers.md").read_text("utf-8")

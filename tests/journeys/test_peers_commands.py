@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from api.cli.demo_service import ServiceProcess, free_port
 from api.cli.example_region import write_key
 from api.cli.main import app
-from api.cli.service import create_region, environment
-from api.settings import Settings
+from api.cli.service import create_region
+from api.settings import Settings, environment
 from verifiers.trust_list import open_trust_list
 
 PASSWORD = "示例口令"
