@@ -28,6 +28,10 @@ test: dev-env ## Run the tests on SQLite and PostgreSQL (both come along)
 test-long: dev-env ## Run the tests that take minutes: kills, large cascades, clean installs
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
 
+.PHONY: simulate
+simulate: dev-env ## Run random schedules of regions that lie (ARGS="--schedules 5000", "--seed 7")
+	$(BIN)/python -m tests.simulation $(ARGS)
+
 .PHONY: interop
 interop: dev-env ## Let other people's programs judge what this one makes
 	$(BIN)/python -m pytest -m interop $(ARGS)
