@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from api.cli.demo_service import DemoService
-from benchmarks import append_only, offline, over_http, signing, steps
+from benchmarks import across_regions, append_only, offline, over_http, signing, steps
 from benchmarks.load import Load
 from benchmarks.served import ENGINES, ServerClock, served
 from ledger.database import migrate
@@ -124,6 +124,17 @@ def measured_over_http(engine: str, runs: int, scale: int) -> list[Figure]:
         ]
 
 
+def measured_across(engine: str, scale: int) -> list[Figure]:
+    """Withdraw licences in one region and look at another, beside the bound that its settings promise."""
+    found = across_regions.measure(engine, 200 * scale)
+    name, beside = "withdrawn in one region, refused in another", "the bound computed from settings"
+    told = (("p50", found.p50), ("p95", found.p95), ("longest", max(found.each)))
+    return [
+        *(figure(f"{name}, {which}", engine, "ms", [value], beside, found.bound_ms) for which, value in told),
+        figure(beside, engine, "ms", [found.bound_ms]),
+    ]
+
+
 def measured_steps(_engine: str) -> list[Figure]:
     """Take one licence apart, on SQLite."""
     with tempfile.TemporaryDirectory(prefix="elicence-bench-") as folder:
@@ -178,6 +189,7 @@ def main() -> int:
     taken: list[Callable[[str], list[Figure]]] = [
         lambda engine: measured_append(engine, chosen.runs),
         lambda engine: measured_over_http(engine, chosen.runs, chosen.scale),
+        lambda engine: measured_across(engine, chosen.scale),
     ]
     for engine in chosen.engine or ENGINES:
         for step in taken:

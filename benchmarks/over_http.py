@@ -92,23 +92,21 @@ def _drive(service: DemoService, stream: Any) -> Load:
 def revocation_ms(service: DemoService, licences: list[dict[str, Any]]) -> list[float]:
     """Revoke each licence and wait until its slot of the served, signed status list says so; milliseconds each."""
     client = service.client(requests.ISSUER)
-    today = time.strftime("%Y-%m-%d")
     found = []
     for number, each in enumerate(licences):
-        act = {
-            "act": "annul",
-            "document_no": f"基准〔2026〕{number}号",
-            "decided_at": today,
-            "served_at": today,
-            "effective_from": today,
-            **ACT_DATES,
-        }
         began = time.perf_counter()
-        client.post(f"/v1/licences/{each['id']}/acts", act, operator=OPERATOR)
+        client.post(f"/v1/licences/{each['id']}/acts", act("annul", number), operator=OPERATOR)
         while _slot(service, each["status"]) == 0:
             time.sleep(0.005)
         found.append(1000 * (time.perf_counter() - began))
     return found
+
+
+def act(kind: str, number: int) -> dict[str, Any]:
+    """Return the body of the `number`-th act of this kind, in force today."""
+    today = time.strftime("%Y-%m-%d")
+    days = {"decided_at": today, "served_at": today, "effective_from": today}
+    return {"act": kind, "document_no": f"基准〔2026〕{number}号", **days, **ACT_DATES}
 
 
 def _slot(service: DemoService, status: dict[str, Any]) -> int:
