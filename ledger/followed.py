@@ -165,6 +165,16 @@ def newest_list(tx: Reading, region: str, root: str) -> tuple[int, bytes] | None
     return None if row is None else (row.seq, bytes(row.digest))
 
 
+def newest_text(tx: Reading, region: str, root: str, *, proven: bool) -> str | None:
+    """Return the newest stored version; `proven`: the newest that is proven to be logged, not just approved."""
+    table = followed_lists.c
+    mine = select(table.list).where(table.region == region, table.root == root)
+    if proven:
+        mine = mine.where(table.logged_idx.is_not(None))
+    text: str | None = tx.execute(mine.order_by(table.seq.desc()).limit(1)).scalar_one_or_none()
+    return text
+
+
 def keep_list(tx: Writing, region: str, root: str, found: StoredList, at: datetime) -> None:
     """Store a version that is proven to be logged, and drop those that are older than the newest few.
 

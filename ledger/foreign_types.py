@@ -12,16 +12,16 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from ledger.errors import Code, Refusal
-from ledger.followed import read_lists
 from ledger.outside import Unreachable
+from ledger.peer_calls import trust_list_of
 from verifiers.encoding import b64_encode
-from verifiers.errors import Malformed, Reason, VerificationError
+from verifiers.errors import Malformed, Reason
 from verifiers.jws import read_json
-from verifiers.trust_list import TrustList, open_trust_list
 
 if TYPE_CHECKING:
     from ledger.region import Region
     from verifiers.trust_document import TrustedType
+    from verifiers.trust_list import TrustList
 
 TYPE_UNCHECKED: Final = "their_type_unchecked"
 FIELDS_UNCHECKED: Final = "their_fields_unchecked"
@@ -43,36 +43,26 @@ class ForeignType:
 
 
 async def look_up(region: Region, peer: str, code: str, major: int) -> ForeignType:
-    """Find the type `code`@`major` of `peer` in its newest trust list that is kept here.
+    """Find the type `code`@`major` of `peer` in its newest trust list that is known here.
 
     Raises `Refusal` equivalence.type_unknown where there is such a list and the type is not in it.
     """
-    trust = await _trust_list(region, peer)
+    named = region.catalogue.recognised.peers.get(peer)
+    trust = None if named is None else await trust_list_of(region, named, region.clock.now())
     if trust is None:
         return ForeignType(None, (TYPE_UNCHECKED, FIELDS_UNCHECKED))
     kind = next((each for each in trust.document.types if (each.code, each.major) == (code, major)), None)
     if kind is None:
         known = sorted(f"{each.code}@{each.major}" for each in trust.document.types)[:100]
         raise Refusal(Code.EQUIVALENCE_TYPE_UNKNOWN, "/their/type", peer=peer, known=known)
-    fields = await _fields(region, kind)
+    fields = await _fields(region, trust, kind)
     return ForeignType(fields, () if fields is not None else (FIELDS_UNCHECKED,))
 
 
-async def _trust_list(region: Region, peer: str) -> TrustList | None:
-    """The list from the database, so that it is found by commands and by every process of a service."""
-    known = region.catalogue.recognised.peers.get(peer)
-    if known is None:
-        return None
-    for stored in await region.database.read(lambda tx: read_lists(tx, peer, known.root)):
-        try:
-            return open_trust_list(stored.text, root_fingerprint=known.root, at=region.clock.now())
-        except VerificationError:
-            continue  # its certificates have run out; an older one will not be better, but costs nothing to try
-    return None
-
-
-async def _fields(region: Region, kind: TrustedType) -> Mapping[str, bool] | None:
-    if region.outside is None:
+async def _fields(region: Region, trust: TrustList, kind: TrustedType) -> Mapping[str, bool] | None:
+    known = region.catalogue.recognised.peers.get(trust.region)
+    # Never anywhere but below the address that was admitted: a peer must not send us round our own network.
+    if region.outside is None or known is None or not kind.vct.startswith(f"{known.base.rstrip('/')}/"):
         return None
     try:
         answer = await region.outside.get(kind.vct, limit=_METADATA_BYTES)

@@ -6,15 +6,17 @@ by the other region: its shape is checked by whoever asked, and what it claims b
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
-from ledger.database import Reading, Writing
+from ledger.database import Writing
+from ledger.followed import newest_text
 from ledger.recognised import Peer
-from ledger.tables.peers import followed_lists, peer_nonces
+from ledger.tables.peers import peer_nonces
 from verifiers.errors import VerificationError
 from verifiers.trust_list import TrustList, open_trust_list
 
@@ -56,20 +58,14 @@ async def trust_list_of(region: Region, peer: Peer, at: datetime) -> TrustList |
     found: TrustList | None = None if following is None else following.trust_list(peer.region)
     if found is not None and found.root_fingerprint == peer.root:
         return found
-    text = await region.database.read(lambda tx: _newest_list(tx, peer), cheap=True)
+    text = await region.database.read(lambda tx: newest_text(tx, peer.region, peer.root, proven=False), cheap=True)
     if text is None:
         return None
     try:
-        return open_trust_list(text, root_fingerprint=peer.root, at=at, source=peer.region)
+        # Long lists take long to open, and others are being served meanwhile.
+        return await asyncio.to_thread(open_trust_list, text, root_fingerprint=peer.root, at=at, source=peer.region)
     except VerificationError:
         return None
-
-
-def _newest_list(tx: Reading, peer: Peer) -> str | None:
-    table = followed_lists
-    mine = select(table.c.list).where(table.c.region == peer.region, table.c.root == peer.root)
-    text: str | None = tx.execute(mine.order_by(table.c.seq.desc()).limit(1)).scalar_one_or_none()
-    return text
 
 
 def remember_nonce(tx: Writing, kid: str, nonce: str, until: datetime, at: datetime) -> None:

@@ -20,8 +20,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
+from ledger.followed import newest_text
 from ledger.recognised import Peer
-from ledger.tables.peers import followed_lists
 from ledger.tables.witnessing import watched_logs, witnessed_logs
 from ledger.witness_identity import Identity
 from verifiers.checkpoint import LogPolicy
@@ -133,21 +133,14 @@ def _speaks_for(peer: Peer, origin: str) -> bool:
 
 def _trust_list(tx: Reading, region: Region, peer: Peer) -> TrustList | None:
     if region.following is not None:
-        followed: TrustList | None = region.following.trust_list(peer.region)
-        return followed
-    newest = (
-        select(followed_lists.c.list)
-        .where(followed_lists.c.region == peer.region, followed_lists.c.root == peer.root)
-        .where(followed_lists.c.logged_idx.is_not(None))
-        .order_by(followed_lists.c.seq.desc())
-        .limit(1)
-    )
-    text = tx.execute(newest).scalar_one_or_none()
+        known: TrustList | None = region.following.trust_list(peer.region)
+        return known
+    text = newest_text(tx, peer.region, peer.root, proven=True)
     if text is None:
         return None
     try:
         # Whoever stored it had checked it; its certificate may have ended since, and then nobody speaks for the peer.
-        return _opened(str(text), peer.root, int(region.clock.now().timestamp()) // 60)
+        return _opened(text, peer.root, int(region.clock.now().timestamp()) // 60)
     except VerificationError:
         return None
 
