@@ -26,7 +26,7 @@ from ledger.events import Event
 from ledger.fraud import Case, load_case, mark
 from ledger.freezing import end_freezes
 from ledger.named_subjects import Named
-from ledger.notices import Notice, post, relied_on
+from ledger.notices import notices_of, post, relied_on
 from ledger.preview import Preview, PreviewCurrent, preview
 from ledger.proposals import IdempotencyKey
 from ledger.recording import record
@@ -231,7 +231,8 @@ def project_decided(tx: Writing, e: Event) -> None:
     causes.open_causes(tx, _cause_rows(root, e, effects))
     bulk_insert(tx, review_cases, review_rows(e, effects))
     causes.recompute(tx, {*thawed, *(each.licence for each in effects)}, today)
-    post(tx, e.idx, _notices(e, effects))
+    said = {"document_no": facts["document_no"], "decided_at": facts["decided_at"], "by": e.by}
+    post(tx, e.idx, notices_of(effects, facts, said))
 
 
 def _decision_row(root: str, e: Event, *, settled: bool) -> tuple[Any, ...]:
@@ -297,31 +298,3 @@ def _cause_rows(root: str, e: Event, effects: Sequence[Consequence]) -> list[cau
         )
         for n, each in enumerate(effects)
     ]
-
-
-def _notices(e: Event, effects: Sequence[Consequence]) -> list[Notice]:
-    facts = e.facts
-    told: dict[str, dict[str, Any]] = {
-        each.licence: {
-            "effect": each.effect.word,
-            "cause": each.cause,
-            "document_no": facts["document_no"],
-            "decided_at": facts["decided_at"],
-            "by": e.by,
-        }
-        for each in effects
-    }
-    owners = [
-        Notice(
-            each.by,
-            f"licence.{each.effect.word}",
-            each.licence,
-            told[each.licence] | ({"review_by": facts["review_by"]} if each.review else {}),
-        )
-        for each in effects
-    ]
-    relied = [
-        Notice(department, f"licence.{told[licence]['effect']}", licence, told[licence], True)
-        for department, licence in facts["relied"]
-    ]
-    return owners + relied

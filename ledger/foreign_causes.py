@@ -23,7 +23,7 @@ from ledger.events import Event
 from ledger.foreign_judging import entry_of, root_of
 from ledger.foreign_licences import ForeignLicence
 from ledger.lineage import chunks, dependants
-from ledger.notices import Notice, post, relied_on
+from ledger.notices import Notice, notices_of, post, relied_on
 from ledger.preview import PreviewCurrent
 from ledger.reviews import review_rows
 from ledger.tables.fraud import review_cases
@@ -213,7 +213,8 @@ def project_fell_abroad(tx: Writing, e: Event) -> None:
     bulk_insert(tx, review_cases, review_rows(e, [each for each in effects if each.licence not in kept]))
     causes.recompute(tx, [each.licence for each in effects], day_of(e.at))
     if not facts["replaces"]:
-        post(tx, e.idx, _notices_of_fall(e, effects))
+        abroad = {"region": facts["peer"], "identifier": facts["identifier"]}
+        post(tx, e.idx, notices_of(effects, facts, {"foreign": abroad, "by": e.by}))
 
 
 def _fall_row(e: Event, *, settled: bool) -> tuple[Any, ...]:
@@ -254,33 +255,6 @@ def _cause_rows(e: Event, effects: Sequence[Consequence]) -> list[causes.CauseRo
         )
         for n, each in enumerate(effects)
     ]
-
-
-def _notices_of_fall(e: Event, effects: Sequence[Consequence]) -> list[Notice]:
-    facts = e.facts
-    told: dict[str, dict[str, Any]] = {
-        each.licence: {
-            "effect": each.effect.word,
-            "cause": each.cause,
-            "foreign": {"region": facts["peer"], "identifier": facts["identifier"]},
-            "by": e.by,
-        }
-        for each in effects
-    }
-    owners = [
-        Notice(
-            each.by,
-            f"licence.{each.effect.word}",
-            each.licence,
-            told[each.licence] | ({"review_by": facts["review_by"]} if each.review else {}),
-        )
-        for each in effects
-    ]
-    relied = [
-        Notice(department, f"licence.{told[licence]['effect']}", licence, told[licence], True)
-        for department, licence in facts["relied"]
-    ]
-    return owners + relied
 
 
 def project_restored_abroad(tx: Writing, e: Event) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ledger.errors import Code, Refusal
 from ledger.lineage import chunks
 from ledger.tables.fraud import notice_acks, notices
 from ledger.tables.scans import access_records
+from verifiers.cascade import Consequence
 from verifiers.legal_dates import format_time
 
 
@@ -42,6 +43,30 @@ def post(tx: Writing, idx: int, items: Iterable[Notice]) -> None:
         for ord_, item in enumerate(items)
     ]
     bulk_insert(tx, notices, rows)
+
+
+def notices_of(effects: Sequence[Consequence], facts: Mapping[str, Any], said: Mapping[str, Any]) -> list[Notice]:
+    """Return what the owners of fallen licences learn, and those who had relied on them.
+
+    `said` is told to everybody beside effect and cause; `facts` are those of the step: `relied`, and `review_by`.
+    """
+    told: dict[str, dict[str, Any]] = {
+        each.licence: {"effect": each.effect.word, "cause": each.cause, **said} for each in effects
+    }
+    owners = [
+        Notice(
+            each.by,
+            f"licence.{each.effect.word}",
+            each.licence,
+            told[each.licence] | ({"review_by": facts["review_by"]} if each.review else {}),
+        )
+        for each in effects
+    ]
+    relied = [
+        Notice(department, f"licence.{told[licence]['effect']}", licence, told[licence], True)
+        for department, licence in facts["relied"]
+    ]
+    return owners + relied
 
 
 def relied_on(tx: Reading, licences: Iterable[str]) -> list[list[str]]:
