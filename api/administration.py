@@ -242,8 +242,11 @@ async def list_clients(region: RegionNow, _: Operator) -> Response:
     ),
 )
 async def register_client(region: RegionNow, _: Operator, body: Posted) -> Response:
-    """Register a client; its id is its own key, so a second time is refused."""
-    return answer(await clients.register(region, body), 201)
+    """Register a client; its id is its own key, so a second time is refused.
+
+    One that may operate is registered on the machine itself, or one operator could make the second whom trust takes.
+    """
+    return answer(await clients.register(region, body, remote=True), 201)
 
 
 @router.patch(
@@ -254,8 +257,8 @@ async def register_client(region: RegionNow, _: Operator, body: Posted) -> Respo
     ),
 )
 async def change_client(request: Request, region: RegionNow, _: Operator, client: ClientId, body: Posted) -> Response:
-    """Change scopes, areas, keys or name of a client, or shut it out."""
-    changed = await clients.change(region, client, body)
+    """Change scopes, areas, keys or name of a client, or shut it out; one that may operate is only given less."""
+    changed = await clients.change(region, client, body, remote=True)
     request.app.state.callers.drop()
     return answer(changed)
 

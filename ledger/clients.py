@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SCOPES: Final = frozenset({"issue", "window", "supervise", "verify", "audit", "operate", "holder"})
 """Everything a token can allow (docs: contract, HTTP with an account)."""
 
+OPERATE: Final = "operate"
+"""Whoever has it may set the region up; two such clients decide together whom it trusts (`ledger.peer_approvals`)."""
+
 DEPARTMENTAL: Final = frozenset({"issue", "window", "supervise"})
 """Scopes that act in a department's name, so the client must belong to one."""
 
@@ -50,12 +53,15 @@ class Client:
     disabled: bool
 
 
-async def register(region: Region, body: Any) -> dict[str, Any]:
+async def register(region: Region, body: Any, *, remote: bool = False) -> dict[str, Any]:
     """Register `{"id", "name", "department", "scopes", "areas", "jwks"}` and return it.
 
-    Raises `Refusal` client.exists, client.invalid, department.unknown.
+    What takes two operators would take one, if each could make himself another: so `remote`, by a call over the
+    network, no client is made that may operate. Raises `Refusal` client.exists, client.invalid, department.unknown.
     """
     client = _parse(region, body)
+    if remote and OPERATE in client.scopes:
+        raise _only_here()
 
     def write(tx: Writing) -> None:
         if find(tx, client.id) is not None:
@@ -66,10 +72,11 @@ async def register(region: Region, body: Any) -> dict[str, Any]:
     return answer_of(client)
 
 
-async def change(region: Region, id_: str, body: Any) -> dict[str, Any]:
+async def change(region: Region, id_: str, body: Any, *, remote: bool = False) -> dict[str, Any]:
     """Change scopes, areas, keys, name or `disabled` of a client and return it as it is now.
 
-    Raises `Refusal` client.unknown, client.invalid.
+    `remote`, a client that may operate is only ever shut out or given less. Raises `Refusal` client.unknown,
+    client.invalid.
     """
     if type(body) is not dict:
         raise Refusal(Code.CLIENT_INVALID, "")
@@ -79,11 +86,27 @@ async def change(region: Region, id_: str, body: Any) -> dict[str, Any]:
         known = get(tx, id_)
         merged = {**_stored(known), **given, "id": id_}
         client = _parse(region, merged)
+        if remote and OPERATE in client.scopes and not _is_less(client, known):
+            raise _only_here()
         values = _row(client, format_time(region.clock.now()))
         tx.execute(update(clients).where(clients.c.id == id_).values(values))
         return client
 
     return answer_of(await region.database.write(write))
+
+
+def _is_less(after: Client, before: Client) -> bool:
+    """Whether a client that may operate has no key, no scope and no way in that it did not have before."""
+    return (
+        OPERATE in before.scopes
+        and after.scopes <= before.scopes
+        and all(key in before.keys for key in after.keys)
+        and (after.disabled or not before.disabled)
+    )
+
+
+def _only_here() -> Refusal:
+    return Refusal(Code.CLIENT_INVALID, "/scopes", why="who may operate is registered on the machine: elicence clients")
 
 
 async def remove(region: Region, id_: str) -> None:

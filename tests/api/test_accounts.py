@@ -9,6 +9,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from keys.private_key import PrivateKey
 from ledger import departments
 from tests.api.service import Service, service_on
 from tests.region import OPERATOR
@@ -142,6 +143,26 @@ async def test_a_client_that_is_shut_out_is_out_at_once(service: Service) -> Non
     await operator.call("PATCH", "/v1/clients/client-1", {"disabled": True})
 
     assert code_of(await issuer.call("GET", "/v1/departments")) == "client.disabled"
+
+
+async def test_one_operator_cannot_make_the_second(service: Service) -> None:
+    """Whom the region trusts takes two, so nobody makes a client that may operate, or gives one a key, from afar."""
+    operator = await service.caller("operator-1", ["operate"])
+    await service.caller("operator-2", ["operate", "audit"])
+    await service.caller("reader", ["audit"])
+    jwks = {"keys": [PrivateKey.from_secret("ES256", bytes(31) + b"\x07").public_key.jwk()]}
+    client = {"id": "operator-3", "name": "示例", "scopes": ["operate"], "jwks": jwks}
+
+    refused = [
+        await operator.call("POST", "/v1/clients", client),
+        await operator.call("PATCH", "/v1/clients/operator-2", {"jwks": jwks}),
+        await operator.call("PATCH", "/v1/clients/reader", {"scopes": ["operate"]}),
+    ]
+    less = await operator.call("PATCH", "/v1/clients/operator-2", {"disabled": True})
+    more = await operator.call("PATCH", "/v1/clients/operator-2", {"disabled": False})
+
+    assert [code_of(each) for each in (*refused, more)] == ["client.invalid"] * 4
+    assert (less.status_code, less.json()["disabled"]) == (200, True)
 
 
 async def test_a_state_changing_call_needs_its_key(service: Service) -> None:
