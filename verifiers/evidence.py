@@ -60,6 +60,13 @@ def check_receipt(
     case.vouch(checkpoint.cosigned_at)
     if opened.leaf.kind == "licence.imported":
         case.note(Note.IMPORTED)
+    watched = _check_grade(case, ground, checkpoint, opened)
+    place = Place(checkpoint.origin, opened.index, checkpoint.size, checkpoint.root, checkpoint.cosigned_at, watched)
+    return opened, place
+
+
+def _check_grade(case: Examination, ground: Ground, checkpoint: SignedCheckpoint, opened: OpenedReceipt) -> bool:
+    """Whether anybody watches the log; where a quorum is asked for, it must have cosigned."""
     since = checkpoint.cosigned_at or opened.leaf.at
     watched = ground.witnesses(checkpoint.origin)[0] > 0
     asked = watched and (ground.demanded is not None or case.policy.grade == "witnessed")
@@ -67,10 +74,7 @@ def check_receipt(
         case.found(Step.RECEIPT, Reason.RECEIPT_GRADE, since=since, source=checkpoint.origin)
     else:
         case.passed(Step.RECEIPT, since, checkpoint.origin)
-    place = Place(
-        checkpoint.origin, opened.index, checkpoint.size, checkpoint.root, checkpoint.cosigned_at, watched
-    )
-    return opened, place
+    return watched
 
 
 def check_entry_alone(case: Examination, ground: Ground, text: str, cache: CheckpointCache) -> None:
@@ -85,7 +89,7 @@ def check_entry_alone(case: Examination, ground: Ground, text: str, cache: Check
         return
     case.vouch(opened.leaf.at)
     case.vouch(checkpoint.cosigned_at)
-    case.passed(Step.RECEIPT, checkpoint.cosigned_at or opened.leaf.at, checkpoint.origin)
+    _check_grade(case, ground, checkpoint, opened)
     leaf = opened.leaf
     entry = {"at": format_time(leaf.at), "by": leaf.by, "index": opened.index, "kind": leaf.kind}
     case.content = {"entry": entry | {"origin": checkpoint.origin}}

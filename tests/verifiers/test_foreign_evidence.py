@@ -69,6 +69,17 @@ def test_our_demand_of_witnesses_goes_before_what_the_peer_declares(
     assert (verdict.reasons, verdict.notes) == (reasons, notes)
 
 
+@pytest.mark.parametrize(("by", "demanded", "reasons"), [(1, 2, (Reason.RECEIPT_GRADE,)), (2, 2, ()), (0, None, ())])
+def test_a_receipt_alone_meets_our_demand_of_witnesses_too(by: int, demanded: int | None, reasons: Any) -> None:
+    """What it shows of the peer's log is no better watched because no document came with it."""
+    trust, demand = WATCHED.trust(), None if demanded is None else witness_rule(demanded)
+    receipt = WATCHED.receipt(WATCHED_GOOD.index, WATCHED_GOOD.opening, checkpoint=WATCHED.checkpoint(by=by))
+    home = home_trust(peers=(row(WATCHED, witnesses=demand),))
+    verdict = given_abroad(receipt, trust=home, receipt=None, peers=[view(trust)])
+
+    assert verdict.reasons == reasons
+
+
 def test_a_checkpoint_checked_under_one_demand_is_checked_again_under_another() -> None:
     """The cache knows what it was asked for."""
     cache = CheckpointCache()
