@@ -4,7 +4,7 @@ Only the trust list of the accepting region decides. What a licence or its type'
 `extends` of SD-JWT VC) is its issuer's claim: it is shown, and nothing follows from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from verifiers.claim import CLAIMED
@@ -32,11 +32,18 @@ OWN_MEMBERS: Final = frozenset({"holders", "number", "object"})
 
 
 def check_recognition(
-    case: Examination, own: TrustList, peer: TrustedPeer, kind: TrustedType, content: Mapping[str, Any] | None
+    case: Examination,
+    own: TrustList,
+    peer: TrustedPeer,
+    kind: TrustedType,
+    content: Mapping[str, Any] | None,
+    *,
+    printed: bool = False,
 ) -> Recognition | None:
     """Find as what a licence of `peer` and its type `kind`, showing `content`, counts under `own`; adds to `case`.
 
-    `content` is `None` where the licence itself did not hold up; what was found of it then decides.
+    `content` is `None` where the licence itself did not hold up; what was found of it then decides. `printed` says that
+    it is what a code shows.
     """
     if content is not None and CLAIMED in content:
         case.note(Note.CLAIMED_EQUIVALENCE)
@@ -56,7 +63,7 @@ def check_recognition(
         return None
     try:
         if found.rule is not None:
-            _apply(own, found.rule, content, case)
+            _apply(own, found.rule, content, case, printed)
     except VerificationError as error:
         case.found(Step.RECOGNITION, error.reason, error.detail, since=since, source=source)
         return None
@@ -84,18 +91,29 @@ def judged_content(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name != CLAIMED}
 
 
-def _apply(own: TrustList, name: RuleName, content: Mapping[str, Any], case: Examination) -> None:
+def _apply(own: TrustList, name: RuleName, content: Mapping[str, Any], case: Examination, printed: bool) -> None:
     """Raises `VerificationError` unless the rule `name` says yes; each detail names the rule and its version."""
     called = f"rule {name.id} version {name.version}"
     trusted = own.rule(name.id, name.version)
     if trusted is None:
         raise VerificationError(Reason.RULE, f"{called} is not in the trust list")
     try:
-        met = parse_rule(trusted.logic).evaluate(judged_content(content), case.at)
+        rule = parse_rule(trusted.logic)
+        if printed:
+            _demand_printed(rule.variables, content)
+        met = rule.evaluate(judged_content(content), case.at)
     except VerificationError as error:
         raise VerificationError(error.reason, f"{called}: {error.detail}") from None
     if not met:
         raise VerificationError(Reason.RULE_REFUSED, called)
+
+
+def _demand_printed(variables: Sequence[str], content: Mapping[str, Any]) -> None:
+    """A code has room for little, so what it leaves out says nothing: a rule must not take that for absence."""
+    for path in variables:
+        root, member, *_ = path.split(".")
+        if root == "payload" and member not in content:
+            raise VerificationError(Reason.RULE_FIELD, f"{path} is not printed in a code")
 
 
 def _named(one: TrustedEquivalence) -> str:

@@ -178,21 +178,23 @@ def _code(case: Examination, text: str, receipt: Receipt | str | None, cache: Ch
         standing = None if key is None else scope_of_code(case, ground.trust, key, code)
         if standing is not None:
             _show_code(case, code, claim, standing)
-        _recognise(case, own, ground, standing)
+        _recognise(case, own, ground, standing, printed=True)
         uri = ground.trust.status_uri(code.payload.list_number)
         return _evidence(case, ground, key, standing, claim, uri, receipt, cache)
 
     return judge_by(case, own, grounds_of_code(case, own, code, text), judge)
 
 
-def _recognise(case: Examination, own: TrustList, ground: Ground, standing: Standing | None) -> None:
+def _recognise(
+    case: Examination, own: TrustList, ground: Ground, standing: Standing | None, *, printed: bool = False
+) -> None:
     """(13) What a document of another region counts as here; runs early because status is judged by our type too."""
     if ground.row is None:
         return
     if standing is None:
         case.skipped(Step.RECOGNITION)
         return
-    case.recognition = check_recognition(case, own, ground.row, standing.type, case.content)
+    case.recognition = check_recognition(case, own, ground.row, standing.type, case.content, printed=printed)
     if case.recognition is not None:
         code, major = case.recognition.type
         ours = (row for row in own.document.types if (row.code, row.major) == (code, major))

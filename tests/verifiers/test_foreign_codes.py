@@ -39,6 +39,14 @@ def test_a_printed_code_from_abroad_is_judged_by_its_own_regions_numbers() -> No
     assert given_abroad(GOOD.code, receipt=None).reasons == (Reason.RULE_FIELD,)
 
 
+def test_a_rule_does_not_take_what_a_code_leaves_out_for_absent() -> None:
+    """A licence that must not bear a field shows whether it does; its code shows no field at all."""
+    without = home_trust(rules=(rule({"!": [{"var": "payload.fields.penalty"}]}),))
+
+    assert given_abroad(trust=without).outcome is Outcome.VALID
+    assert given_abroad(GOOD.code, receipt=None, trust=without).reasons == (Reason.RULE_FIELD,)
+
+
 def test_the_link_of_a_code_selects_nothing_and_only_explains() -> None:
     """With another host the verdict is the same; where no list knows the key it says whose list is missing."""
     printed = home_trust(equivalences=(equivalence(rule=None, fields={}),))
