@@ -196,6 +196,9 @@ ROWS: dict[Reason, Callable[[], Verdict | Reason]] = {
     Reason.TRUST_SIGNATURE: lambda: bundled(trust_list=flipped_tail(REGION.trust_token())),
     Reason.TRUST_EXPIRED: lambda: under(expires_at=NOW - dt.timedelta(seconds=1)),
     Reason.TRUST_ROLLBACK: lambda: shown(seen=Seen(trust={"610000": 2})),
+    Reason.TRUST_CONTRADICTED: lambda: shown(
+        REGION.bundle(GOOD, trust_list=REGION.trust_token(REGION.document(seq=2, keys=()))).decode()
+    ),
     Reason.KEY_UNKNOWN: lambda: shown(Issuer().issue().compact),
     Reason.KEY_PURPOSE: lambda: shown(stolen(REGION.face(), f"{MARKET}/code")),
     Reason.KEY_CERTIFICATE: lambda: under(keys=REGION.key_change(f"{MARKET}/licence", department=TRANSPORT)),
