@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from api.cli.main import app
-from api.cli.service import create_region, settings_or_exit
+from tests.commanded import region_in_environment
 from tests.ledger.witnesses import policy_text, witness
 
 
@@ -24,17 +24,7 @@ def _run(*arguments: str, exit_code: int = 0) -> Any:
 @pytest.fixture
 def region_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a region from settings in the environment, as an operator does."""
-    for name, value in {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'log.sqlite'}",
-        "KEYSTORE": str(tmp_path / "keys"),
-        "KEYSTORE_PASSWORD": "示例口令",
-        "TILES": str(tmp_path / "public"),
-        "BASE_URL": "https://region.example",
-        "REGION": "610000",
-        "PEER_TIMEOUT_S": "1",
-    }.items():
-        monkeypatch.setenv(f"ELICENCE_{name}", value)
-    asyncio.run(create_region(settings_or_exit(), testing_only=True))
+    asyncio.run(region_in_environment(tmp_path, monkeypatch, PEER_TIMEOUT_S="1"))
 
 
 @pytest.mark.usefixtures("region_on_disk")

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from api.cli.catalogue import in_region
 from api.cli.main import app
-from api.cli.service import create_region, settings_or_exit
 from ledger import equivalences, types
 from ledger.region import Region
+from tests.commanded import region_in_environment
 from tests.docs.conftest import ROOT
 from tests.ledger.licensing import definition
 from tests.ledger.recognising import admit
@@ -31,16 +31,7 @@ TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 @pytest.fixture
 def region_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a region with one licence type and one peer, from settings in the environment, as an operator does."""
-    for name, value in {
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'log.sqlite'}",
-        "KEYSTORE": str(tmp_path / "keys"),
-        "KEYSTORE_PASSWORD": "示例口令",
-        "TILES": str(tmp_path / "public"),
-        "BASE_URL": "https://region.example",
-        "REGION": "610000",
-    }.items():
-        monkeypatch.setenv(f"ELICENCE_{name}", value)
-    asyncio.run(create_region(settings_or_exit(), testing_only=True))
+    asyncio.run(region_in_environment(tmp_path, monkeypatch))
 
     async def furnish(region: Region) -> None:
         await types.register(region, OPERATOR, definition("food-business-licence"))
