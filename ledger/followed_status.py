@@ -31,6 +31,12 @@ from verifiers.trust_list import TrustList
 AT_ONCE: Final = 4
 """Status lists of one peer that are fetched at the same time."""
 
+LISTS_MAX: Final = 1_024
+"""Status lists that are kept of one peer: one for each half-year in which licences end takes some two hundred."""
+
+HELD_MAX: Final = 268_435_456
+"""Bytes of all status lists of one peer, as they came and unpacked: a small token can unpack to sixteen megabytes."""
+
 _AGGREGATION_MAX: Final = 1_048_576
 _RENEW: Final = 0.8
 """A list of an unchanged log is asked for when this part of its `ttl` is over: its successor is signed then."""
@@ -47,6 +53,11 @@ class Held:
     as_of: int
     under: bytes
 
+    @property
+    def weight(self) -> int:
+        """Bytes that it takes."""
+        return len(self.text) + len(self.opened.packed)
+
 
 class StatusFollower:
     """Follows the status lists of one peer and stores what held; used by one task at a time."""
@@ -60,6 +71,7 @@ class StatusFollower:
         self._clock = clock
         self._step_done = step_done
         self._held: dict[str, Held] = {}
+        self._early: dict[str, list[Held]] = {}
         self._used: frozenset[str] = frozenset()
         self._used_etag: str | None = None
 
@@ -91,6 +103,7 @@ class StatusFollower:
         Tells whether there was news, and whether a list waits for the log. Raises `Unreachable`,
         `Overtaken`, or `VerificationError` for what is no list of this peer.
         """
+        news = await self._take_early(trust, origin, size)
         now, used = self._clock.now(), await self._in_use(base)
         due = [
             name
@@ -109,7 +122,7 @@ class StatusFollower:
         finally:
             for task in tasks:
                 task.cancel()
-        return any(news for news, _ in found), any(waits for _, waits in found)
+        return news or any(new for new, _ in found), any(waits for _, waits in found)
 
     async def _in_use(self, base: str) -> frozenset[str]:
         """Return the lists that the peer says are in use: its trust list names those of years to come as well.
@@ -150,18 +163,43 @@ class StatusFollower:
         found = await self._open(text, answer.etag or "", trust)
         if found.opened.uri != name.uri:
             return False, False
-        as_of = found.opened.as_of
-        if as_of is not None and as_of.origin == origin and as_of.size > size:
+        if _is_early(found, origin, size):
+            # The first one, which counts soonest, and the last, which says most.
+            self._early.setdefault(name.uri, [])[1:] = [found]
             return False, True
+        return await self._take(found, trust, origin), False
+
+    async def _take_early(self, trust: TrustList, origin: str, size: int) -> bool:
+        """Take the lists that came before their checkpoint, once the log is verified as far; tell whether any counts.
+
+        While statuses change faster than checkpoints are signed, the list that is served then is early again.
+        """
+        news = False
+        for waiting in self._early.values():
+            while waiting and not (waiting[0].under == trust.digest and _is_early(waiting[0], origin, size)):
+                found = waiting.pop(0)
+                news |= found.under == trust.digest and await self._take(found, trust, origin)
+        return news
+
+    async def _take(self, found: Held, trust: TrustList, origin: str) -> bool:
+        """Store a list and hold it, unless what is held is newer; tell whether it is news."""
+        held = self._held.get(found.opened.uri)
         if held is not None and not _newer(found, held, trust):
             await self._remember(held, found, origin)
-            return False, False
+            return False
+        self._demand_room(found)
         now = self._clock.now()
         # A crash before this: the list is fetched once more.
         await self._database.write(lambda tx: _keep(tx, self._region, found, held, now))
-        self._held[name.uri] = found
+        self._held[found.opened.uri] = found
         self._step_done("status")
-        return True, False
+        return True
+
+    def _demand_room(self, found: Held) -> None:
+        """Raises `Unreachable` where the peer has so many lists that one more would be too many for us."""
+        others = [each for uri, each in self._held.items() if uri != found.opened.uri]
+        if len(others) >= LISTS_MAX or sum(each.weight for each in (found, *others)) > HELD_MAX:
+            raise Unreachable(f"more status lists than {LISTS_MAX}, or than fit {HELD_MAX} bytes")
 
     async def _remember(self, held: Held, found: Held, origin: str) -> None:
         """Keep as evidence a list that was signed later than ours about an earlier state; an old one is none."""
@@ -179,6 +217,11 @@ class StatusFollower:
         opened = await asyncio.to_thread(open_status_list, text, trust, self._region)
         size = 0 if opened.as_of is None else opened.as_of.size
         return Held(opened, text, etag, int(opened.issued_at.timestamp()), size, trust.digest)
+
+
+def _is_early(found: Held, origin: str, size: int) -> bool:
+    as_of = found.opened.as_of
+    return as_of is not None and as_of.origin == origin and as_of.size > size
 
 
 def _newer(found: Held, held: Held, trust: TrustList) -> bool:

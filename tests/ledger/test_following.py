@@ -77,6 +77,25 @@ async def test_status_lists_are_followed_and_news_is_told(tmp_path: Path, databa
         assert (await list_seen(b, suspended=True)).uri == held.uri
 
 
+async def test_a_list_that_came_before_its_checkpoint_counts_once_that_is_there(
+    tmp_path: Path, sqlite_urls: Urls
+) -> None:
+    """Where every list that is served is ahead of the checkpoints, what it said a look ago counts."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        a, b = world[A], world[B]
+        first, second = await licence_in(a), (await licensing.issued(a.region, licensing.MARKET, licensing.food(2))).id
+        held = await list_seen(b, suspended=False)
+        road = Liar(b.road)
+        following = Following(b.region, road)
+        for licence, seen in ((first, False), (second, True)):
+            # The checkpoint is held back, as one would be that is signed a little later than the list.
+            road.says["/log/checkpoint"] = await checkpoint_of(world, A)
+            await suspend(a, licence)
+            await following.step()
+            [found] = following.status_lists()
+            assert (found.uri, any(found.packed)) == (held.uri, seen)
+
+
 @pytest.mark.parametrize("crash_at", range(1, 7))
 async def test_a_crash_after_any_step_costs_nothing_that_was_stored(
     tmp_path: Path, sqlite_urls: Urls, crash_at: int
