@@ -26,6 +26,9 @@ CALLS_PER_S: Final = 50
 """Calls a second that one peer may make to one process; a busy province has a few scans a second from each other."""
 BURST: Final = 200
 
+WAKE_S: Final = 5.0
+"""How often an unknown key makes us look at a peer out of turn."""
+
 REFUSES: Final = (
     "body.",
     "peer.not_admitted",
@@ -55,6 +58,7 @@ class PeerDoor:
         self._calls_per_s = calls_per_s
         self._burst = burst
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._woken: dict[str, float] = {}
 
     async def caller(self, request: Request) -> CallingPeer:
         """Return the region that signed `request`.
@@ -95,7 +99,7 @@ class PeerDoor:
             )
         except BadRequestSignature as error:
             following = self._region.following
-            if error.fault is Fault.KEY and following is not None:
+            if error.fault is Fault.KEY and following is not None and self._may_wake(peer):
                 following.wake(peer)  # it may have a new key; the next call will find it
             raise Refusal(_CODES[error.fault], why=error.detail) from None
 
@@ -104,6 +108,14 @@ class PeerDoor:
         host = request.headers.get("host", "").lower()
         base = next((each for each in self._bases if urlsplit(each).netloc.lower() == host), self._bases[0])
         return f"{base}{request.scope['path']}"
+
+    def _may_wake(self, peer: str) -> bool:
+        """Whether it is time again: anybody can make up a key id, but not set the pace at which peers are asked."""
+        now = self._region.clock.now().timestamp()
+        if now - self._woken.get(peer, 0.0) < WAKE_S:
+            return False
+        self._woken[peer] = now
+        return True
 
     def _take_turn(self, peer: Peer) -> None:
         """Take a token from the peer's bucket. Raises `Refusal` peer.too_many_calls."""

@@ -136,6 +136,20 @@ async def test_a_key_for_something_else_does_not_count(world: RegionsWorld) -> N
     assert (await sent(world[B], headers)).json()["code"] == "peer.key_unknown"
 
 
+async def test_a_made_up_key_does_not_set_the_pace_of_following(
+    world: RegionsWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key we do not know may be a new one, so its region is looked at; but anybody can make one up."""
+    woken: list[str | None] = []
+    monkeypatch.setattr(world[B].following, "wake", woken.append)
+
+    for _ in range(5):
+        answer = await sent(world[B], await signed(world[B], world[B], region=A))
+        assert answer.json()["code"] == "peer.key_unknown"
+
+    assert woken == [A]
+
+
 @pytest.mark.parametrize("cut", [peers.suspend, peers.withdraw], ids=["suspended", "withdrawn"])
 async def test_a_peer_that_is_not_active_is_not_let_in(world: RegionsWorld, cut: Callable[..., Any]) -> None:
     """Suspending a peer closes the door at once."""
