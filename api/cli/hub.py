@@ -17,6 +17,7 @@ from api import strict_json
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson
 from api.cli.jwk_files import read_key
+from api.cli.peer_lines import plain
 from keys.certificates import parse_fingerprint
 from ledger.errors import Code, Refusal
 from verifiers import region_list
@@ -151,7 +152,7 @@ def pinned(text: str) -> str:
 def lines_of(document: RegionList) -> list[str]:
     """Return a list for a terminal, one region a line."""
     head = f"#{document.seq}\t{document.issued_at:%Y-%m-%d} → {document.expires_at:%Y-%m-%d}"
-    rows = [f"{each.region}\t{each.names.zh} {each.names.en}\t{each.base}\t{each.root}" for each in document.regions]
+    rows = [f"{each.region}\t{plain(f"{each.names.zh} {each.names.en}")}\t{each.base}\t{each.root}" for each in document.regions]
     return [head, *rows]
 
 

@@ -6,6 +6,7 @@ import typer
 
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson, in_region
+from api.cli.peer_lines import plain
 from ledger.following import Following
 from ledger.region import Region
 
@@ -30,7 +31,7 @@ def status_line(each: dict[str, Any]) -> str:
     listed = "-" if each["trust_list"] is None else f"#{each['trust_list']['seq']}"
     parts = [
         each["region"],
-        each["names"]["zh"],
+        plain(each["names"]["zh"]),
         each["status"],
         each["state"],
         f"条目 entries {each['size']}",
@@ -38,7 +39,7 @@ def status_line(each: dict[str, Any]) -> str:
         f"信任列表 list {listed}",
         f"状态列表 status lists {each['status_lists']['held']}",
         f"证据 evidence {each['evidence']}",
-        each["detail"],
+        plain(each["detail"]),
     ]
     return "\t".join(part for part in parts if part)
 
