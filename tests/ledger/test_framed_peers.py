@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from ledger import followed_status
 from tests.ledger import licensing
-from tests.ledger.followed_peers import A, B, Urls, published, state_of
+from tests.ledger.followed_peers import A, B, Urls, licence_in, published, state_of
 from tests.ledger.liars import Liar
 from tests.ledger.test_lying_peers import evidence_of
 from tests.regions import regions_world
@@ -46,3 +49,20 @@ async def test_the_other_signature_of_a_list_convicts_nobody(tmp_path: Path, sql
         await b.following.step()
         assert (state_of(b)["state"], await evidence_of(b)) == (Watch.FOLLOWED, [])
         assert state_of(b)["trust_list"]["seq"] > taken
+
+
+@pytest.mark.parametrize("bound", ["LISTS_MAX", "HELD_MAX"])
+async def test_a_peer_cannot_fill_us_with_status_lists(
+    tmp_path: Path, sqlite_urls: Urls, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """It may name sixty thousand, each of which unpacks to megabytes: what is too much is not kept, and said."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        a, b = world[A], world[B]
+        await licence_in(a)
+        monkeypatch.setattr(followed_status, bound, 0)
+        await b.following.step()
+        assert (b.following.status_lists(), state_of(b)["state"]) == ((), Watch.UNREACHABLE)
+        assert "status lists" in state_of(b)["detail"]
+        monkeypatch.undo()
+        await b.following.step()
+        assert (len(b.following.status_lists()), state_of(b)["state"]) == (1, Watch.FOLLOWED)
