@@ -152,7 +152,10 @@ def pinned(text: str) -> str:
 def lines_of(document: RegionList) -> list[str]:
     """Return a list for a terminal, one region a line."""
     head = f"#{document.seq}\t{document.issued_at:%Y-%m-%d} → {document.expires_at:%Y-%m-%d}"
-    rows = [f"{each.region}\t{plain(f"{each.names.zh} {each.names.en}")}\t{each.base}\t{each.root}" for each in document.regions]
+    rows = [
+        f"{each.region}\t{plain(each.names.zh)} {plain(each.names.en)}\t{each.base}\t{each.root}"
+        for each in document.regions
+    ]
     return [head, *rows]
 
 

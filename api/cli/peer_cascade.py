@@ -10,6 +10,7 @@ import typer
 
 from api.cli.answers import answering, print_json
 from api.cli.catalogue import AsJson, Operator, in_region
+from api.cli.peer_lines import plain
 from ledger import flood, misbehaviour, peer_notices
 from ledger.actors import Actor
 from ledger.peer_inbox import inbox
@@ -93,5 +94,5 @@ def notices(region_code: Code6, received: Received = False, limit: Limit = 50, a
             return
         for each in found["items"]:
             came = each["delivered_at"] or f"未送达 not delivered ({each['attempts']})"
-            parts = (str(each["entry"]), each["event"], str(len(each["licences"])), came, each["answer"], each["cause"])
+            parts = (str(each["entry"]), each["event"], str(len(each["licences"])), came, plain(each["answer"]), each["cause"])
             typer.echo("\t".join(parts))
