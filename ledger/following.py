@@ -18,6 +18,7 @@ from ledger.outside import Outside
 from ledger.pacing import Pulse
 from ledger.peer_following import PeerFollower
 from ledger.recognised import Peer, Recognised
+from ledger.witness_feeding import WitnessFeeding
 from verifiers.peer_view import PeerView, Watch
 from verifiers.status_list import StatusList
 from verifiers.trust_list import TrustList
@@ -70,6 +71,7 @@ class Following:
         self._step_done = step_done
         self._interval_s = region.config.follow_interval_ms / 1000
         self._followers: dict[str, PeerFollower] = {}
+        self._feeding = WitnessFeeding(region)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._hearing: dict[str, asyncio.Task[None]] = {}
         self._heard_at: dict[str, float] = {}
@@ -211,6 +213,7 @@ class Following:
         follower = self._follower(peer)
         async with self._gate:
             news = await follower.look(peer)
+            await self._feeding.after_look(peer, follower)
         self._version += 1
         pause = 0.0 if follower.behind else pause_after(follower.failures, self._interval_s, self._rng)
         self._due[peer.region] = asyncio.get_running_loop().time() + pause

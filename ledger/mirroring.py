@@ -153,6 +153,14 @@ class LogFollower:
             self._heard = [other for other in self._heard if other is not each]
         return bool(reached)
 
+    async def proof_from(self, base: str, old: int) -> list[bytes]:
+        """Return the proof that the newest verified checkpoint extends the tree of `old` entries, from its tiles.
+
+        Raises `Misbehaved`, `Unreachable`.
+        """
+        row = self.row
+        return [] if old in (0, row.size) else (await self._root_at(base, old, row.size, row.root))[1]
+
     async def _keep(self, checkpoint: SignedCheckpoint, signed: datetime | None) -> None:
         row = self.row
         if row.note and checkpoint.size == row.size and not _later(signed, row.signed_at):

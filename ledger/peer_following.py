@@ -187,6 +187,17 @@ class PeerFollower:
         except (TimeoutError, Unreachable, VerificationError):
             return
 
+    def cosigned(self, peer: Peer, shown: str) -> int:
+        """Take down what our own witness cosigned of this log, to be compared at the next look; return its size.
+
+        Raises `VerificationError` where the log's keys have changed since.
+        """
+        if self.lists.trust is None:
+            return 0
+        checkpoint = open_checkpoint(shown, policy_of(self.lists.trust, peer))
+        self.log.heard(checkpoint)
+        return checkpoint.size
+
     async def _guarded(self, faults: list[Misbehaved], part: Callable[[], Awaitable[bool]]) -> bool:
         try:
             return await part()
