@@ -145,9 +145,14 @@ class ListFollower:
             fault = _wrong_end(log.row, new.document)
             if fault is not None:
                 raise self._refused(text, "log_keys", fault)
-        judge = new if held is None or _origin(held) != _origin(new) else held
-        idx = await self._logged(peer, log, new, text, policy_of(judge, peer))
-        if idx <= self._logged_idx:
+        another = held is not None and _origin(held) != _origin(new)
+        policy = policy_of(new if held is None or another else held, peer)
+        opened = await self._logged(peer, new, text, policy)
+        idx = opened.index
+        if not another:
+            await log.begin(policy.origin)
+            await log.take(peer.base, policy, opened.checkpoint)
+        if not another and idx <= self._logged_idx:
             raise self._refused(text, "unlogged", f"list {new.document.seq} was logged before the one it follows")
         stored = StoredList(new.document.seq, new.digest, text, idx)
         now = self._clock.now()
@@ -155,9 +160,14 @@ class ListFollower:
         await self._database.write(lambda tx: followed.keep_list(tx, self._region, peer.root, stored, now))
         self._take(new, stored)
         self._step_done("list")
+        if another:
+            # Only now: what is known of the log before is not given up for a list that may never be taken. A crash
+            # before this: the log that the list opens is begun at the next look.
+            await log.begin(policy.origin)
+            log.heard(opened.checkpoint)
 
-    async def _logged(self, peer: Peer, log: LogFollower, new: TrustList, text: str, policy: LogPolicy) -> int:
-        """Return the entry that announced a version. Raises `Misbehaved` where its receipt proves something else."""
+    async def _logged(self, peer: Peer, new: TrustList, text: str, policy: LogPolicy) -> receipt.OpenedReceipt:
+        """Return the receipt of the entry that announced a version. Raises `Misbehaved` where it proves another one."""
         seq = new.document.seq
         answer = await self._outside.get(f"{peer.base}/trust-list/{seq}/receipt", limit=receipt.MAX_BYTES)
         body = wanted(answer, f"the receipt of trust list {seq}")
@@ -167,9 +177,7 @@ class ListFollower:
             raise self._refused(text, "unlogged", f"the receipt of list {seq} does not hold: {error.reason}") from None
         if opened.leaf.kind != EVENT or opened.opening.jws != jws_digest(signing_input_of(text)):
             raise self._refused(text, "unlogged", f"the receipt of list {seq} is that of something else")
-        await log.begin(policy.origin)
-        await log.take(peer.base, policy, opened.checkpoint)
-        return opened.index
+        return opened
 
     def _refuse_to_go_back(self, held: TrustList, older: TrustList, text: str) -> None:
         now = self._clock.now()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from ledger import followed_status
+from ledger import followed, followed_status
+from ledger.following_faults import signing_input_of
+from ledger.trust_publishing import EVENT
 from tests.ledger import licensing
 from tests.ledger.followed_peers import A, B, Urls, licence_in, published, state_of
 from tests.ledger.liars import Liar
-from tests.ledger.test_lying_peers import evidence_of
+from tests.ledger.test_lying_peers import evidence_of, rekeyed
 from tests.regions import regions_world
+from verifiers import receipt
+from verifiers.checkpoint import Checkpoint, Grade, SignedCheckpoint
+from verifiers.commitment import jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.peer_view import Watch
+from verifiers.trust_document import Position
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """Of the group of P-256."""
@@ -66,3 +74,33 @@ async def test_a_peer_cannot_fill_us_with_status_lists(
         monkeypatch.undo()
         await b.following.step()
         assert (len(b.following.status_lists()), state_of(b)["state"]) == (1, Watch.FOLLOWED)
+
+
+async def test_a_list_that_opens_another_log_makes_us_forget_nothing_until_it_is_taken(
+    tmp_path: Path, sqlite_urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a peer would offer one, leave its log unreadable, and show the old log once more with another past."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        a, b = world[A], world[B]
+        row = await b.region.database.read(lambda tx: followed.read_one(tx, A))
+        [view] = b.following.views()
+        held, another = view.trust.document, f"elsewhere.example/{A}/log"
+        [log] = held.logs
+        ended = replace(log, to=Position(row.origin, row.size, row.root))
+        opened = replace(log, origin=another, keys=rekeyed(another, a.region.vkeys))
+        text = await a.region.trust._sign(replace(held, seq=held.seq + 1, prev=view.trust.digest, logs=(ended, opened)))
+        proven = SimpleNamespace(
+            index=1,
+            leaf=SimpleNamespace(kind=EVENT),
+            opening=SimpleNamespace(jws=jws_digest(signing_input_of(text))),
+            checkpoint=SignedCheckpoint(Checkpoint(another, 10, bytes(32)), Grade.PUBLISHED, None, (), "note"),
+        )
+        monkeypatch.setattr(receipt, "check_receipt", lambda body, policy: proven)
+        nothing = {f"/trust-list/{held.seq + 1}/receipt": b"a receipt in the log that nobody can read"}
+        b.road.instead[A] = Liar(b.road.honest(), {"/trust-list": text.encode(), **nothing})
+
+        await b.following.step()
+        kept = await b.region.database.read(lambda tx: followed.read_one(tx, A))
+        seq = (await b.region.database.read(lambda tx: followed.newest_list(tx, A, view.trust.root_fingerprint)))[0]
+
+        assert (kept.origin, kept.size) == (row.origin, row.size) or (kept.origin, seq) == (another, held.seq + 1)
