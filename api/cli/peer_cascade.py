@@ -94,5 +94,6 @@ def notices(region_code: Code6, received: Received = False, limit: Limit = 50, a
             return
         for each in found["items"]:
             came = each["delivered_at"] or f"未送达 not delivered ({each['attempts']})"
-            parts = (str(each["entry"]), each["event"], str(len(each["licences"])), came, plain(each["answer"]), each["cause"])
+            named, said = str(len(each["licences"])), plain(each["answer"])
+            parts = (str(each["entry"]), each["event"], named, came, said, each["cause"])
             typer.echo("\t".join(parts))
