@@ -21,6 +21,9 @@ from ledger.tables.witnessing import misbehaviour
 KEPT: Final = 16
 """Pieces of evidence kept for a log and kind. One is enough to convict; more may show since when."""
 
+UNPROVEN: Final = "inconsistent"
+"""The kind that convicts nobody."""
+
 
 def keep(
     tx: Writing, origin: str, kind: str, detail: str, evidence: Mapping[str, Any], about: tuple[str, ...], at: datetime
@@ -30,16 +33,33 @@ def keep(
     `about` are the texts that make it this piece: what is equal in them is kept once. Signatures do not belong there,
     because some can be made anew for the same text.
     """
+    if known(tx, origin, kind, about):
+        return False
     digest = sha256(orjson.dumps([origin, kind, *about])).digest()
-    if tx.execute(select(misbehaviour.c.seq).where(misbehaviour.c.digest == digest)).first() is not None:
-        return False
-    of_kind = (misbehaviour.c.origin == origin) & (misbehaviour.c.kind == kind)
-    if int(tx.execute(select(func.count()).where(of_kind)).scalar_one()) >= KEPT:
-        return False
     row = {"origin": origin, "kind": kind, "detail": detail, "evidence": orjson.dumps(evidence).decode()}
     inserting = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
     adding = inserting(misbehaviour).values(**row, digest=digest, seen_at=at).on_conflict_do_nothing()
     return tx.execute(adding.returning(misbehaviour.c.seq)).first() is not None
+
+
+def known(tx: Reading, origin: str, kind: str, about: tuple[str, ...]) -> bool:
+    """Whether `keep` would write nothing: this piece is kept, or enough of its kind."""
+    digest = sha256(orjson.dumps([origin, kind, *about])).digest()
+    if tx.execute(select(misbehaviour.c.seq).where(misbehaviour.c.digest == digest)).first() is not None:
+        return True
+    of_kind = (misbehaviour.c.origin == origin) & (misbehaviour.c.kind == kind)
+    return int(tx.execute(select(func.count()).where(of_kind)).scalar_one()) >= KEPT
+
+
+def convicting(tx: Reading, origin: str) -> int:
+    """Count the pieces against a log that its own signatures prove.
+
+    What our witness keeps of proofs that lead nowhere is not among them: anybody can send an honest log's checkpoint
+    with a proof that he broke.
+    """
+    table = misbehaviour.c
+    proven = select(func.count()).where(table.origin == origin, table.kind != UNPROVEN)
+    return int(tx.execute(proven).scalar_one())
 
 
 def listed(tx: Reading, origin: str | None = None) -> list[dict[str, Any]]:

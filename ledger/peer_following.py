@@ -13,8 +13,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import func, select
-
 from ledger import followed
 from ledger.clock import Clock
 from ledger.database import Database, Reading, Writing
@@ -22,10 +20,10 @@ from ledger.followed_status import StatusFollower
 from ledger.followed_trust import ListFollower, policy_of
 from ledger.following_faults import FOUND, Misbehaved
 from ledger.mirroring import LogFollower
+from ledger.misbehaviour import convicting
 from ledger.misbehaviour import keep as keep_evidence
 from ledger.outside import Outside, Unreachable
 from ledger.recognised import Peer
-from ledger.tables.witnessing import misbehaviour
 from verifiers import note
 from verifiers.checkpoint import open_checkpoint
 from verifiers.errors import VerificationError
@@ -248,7 +246,7 @@ class PeerFollower:
                 if fault.evidence is not None:
                     keep_evidence(tx, origin, fault.kind, fault.detail, fault.evidence, fault.about, now)
             followed.judge(tx, row, before)
-            return _evidence(tx, origin)
+            return convicting(tx, origin)
 
         # A crash before this: the next look finds the same, but for evidence that is shown only once.
         self.evidence = await self._database.write(write)
@@ -280,8 +278,4 @@ def _later(one: datetime | None, other: datetime | None) -> datetime | None:
 
 def _standing(tx: Reading, region: str, base: str) -> tuple[followed.Followed | None, int]:
     row = followed.read_one(tx, region)
-    return row, _evidence(tx, base if row is None else row.origin)
-
-
-def _evidence(tx: Reading, origin: str) -> int:
-    return int(tx.execute(select(func.count()).where(misbehaviour.c.origin == origin)).scalar_one())
+    return row, convicting(tx, base if row is None else row.origin)

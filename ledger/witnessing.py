@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 EQUIVOCATION: Final = "equivocation"
 """Two heads of one size with two roots, both signed by the log."""
-INCONSISTENT: Final = "inconsistent"
+INCONSISTENT: Final = misbehaviour.UNPROVEN
 """A larger head, signed by the log, with a proof that does not lead there from the one before. Whoever sent it may have
 broken the proof, so this alone convicts nobody."""
 
@@ -195,12 +195,13 @@ class Witness:
             return
         kind, origin = refused.misbehaviour, asked.head.origin
         before = parse_note(last.note)
+        about = before.text, asked.text
+        if await self._region.database.read(lambda tx: misbehaviour.known(tx, origin, kind, about), cheap=True):
+            return  # nobody makes us write by sending the same again
         evidence = {"cosigned": last.note, "given": format_note(asked.text, asked.signed)}
         detail = f"size {asked.head.size} after size {last.size} was cosigned: {refused.body.rstrip()}"
         at = self._region.clock.now()
-        await self._region.database.write(
-            lambda tx: misbehaviour.keep(tx, origin, kind, detail, evidence, (before.text, asked.text), at)
-        )
+        await self._region.database.write(lambda tx: misbehaviour.keep(tx, origin, kind, detail, evidence, about, at))
 
 
 def _checked(note: Note, log: Log) -> tuple[SignatureLine, ...]:

@@ -11,12 +11,14 @@ import pytest
 from ledger import followed, followed_status
 from ledger.following_faults import signing_input_of
 from ledger.trust_publishing import EVENT
+from ledger.witnessing import Witness
 from tests.ledger import licensing
-from tests.ledger.followed_peers import A, B, Urls, licence_in, published, state_of
-from tests.ledger.liars import Liar
+from tests.ledger.followed_peers import A, B, Urls, checkpoint_of, licence_in, published, state_of
+from tests.ledger.liars import Liar, grow
 from tests.ledger.test_lying_peers import evidence_of, rekeyed
 from tests.regions import regions_world
 from verifiers import receipt
+from verifiers.add_checkpoint import format_request
 from verifiers.checkpoint import Checkpoint, Grade, SignedCheckpoint
 from verifiers.commitment import jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
@@ -104,3 +106,18 @@ async def test_a_list_that_opens_another_log_makes_us_forget_nothing_until_it_is
         seq = (await b.region.database.read(lambda tx: followed.newest_list(tx, A, view.trust.root_fingerprint)))[0]
 
         assert (kept.origin, kept.size) == (row.origin, row.size) or (kept.origin, seq) == (another, held.seq + 1)
+
+
+async def test_a_broken_proof_from_anybody_is_no_evidence_against_a_peer(tmp_path: Path, sqlite_urls: Urls) -> None:
+    """Our witness answers everybody; an honest checkpoint beside a made-up proof says nothing of its log."""
+    async with regions_world(tmp_path, sqlite_urls) as world:
+        a, b = world[A], world[B]
+        witness = Witness(b.region)
+        seen = state_of(b)["size"]
+        await witness.add_checkpoint(format_request(0, [], await checkpoint_of(world, A)))
+        await grow(a.region, 3)
+        broken = await witness.add_checkpoint(format_request(seen, [bytes(32)], await checkpoint_of(world, A)))
+        await b.following.step()
+
+        assert (broken.misbehaviour, await evidence_of(b)) == ("inconsistent", ["inconsistent"])
+        assert (state_of(b)["state"], state_of(b)["evidence"]) == (Watch.FOLLOWED, 0)
