@@ -149,6 +149,16 @@ def check_peer(case: Examination, own: TrustList, ground: Ground) -> None:
     case.vouch(document.issued_at)
 
 
+def named_for_another(own: TrustList, row: TrustedPeer, iss: str) -> bool:
+    """Whether a peer calls its department what only ours, or those of a third region, can be called."""
+    others = (own.document.iss, *own.document.former, *(each.base for each in own.document.peers if each is not row))
+    return not _below(row.base, iss) and any(_below(base, iss) for base in others)
+
+
+def _below(base: str, address: str) -> bool:
+    return address.startswith(f"{base.rstrip('/')}/")
+
+
 def _grounds(
     case: Examination,
     own: TrustList,

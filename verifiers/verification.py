@@ -31,7 +31,14 @@ from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.evidence import check_entry_alone, check_receipt, check_status
 from verifiers.examination import Examination, Ground
 from verifiers.identifier import Identifier
-from verifiers.jurisdiction import grounds_of_code, grounds_of_licence, grounds_of_log, judge_by, newest_views
+from verifiers.jurisdiction import (
+    grounds_of_code,
+    grounds_of_licence,
+    grounds_of_log,
+    judge_by,
+    named_for_another,
+    newest_views,
+)
 from verifiers.key_binding import check_key_binding
 from verifiers.legal_dates import day_of
 from verifiers.licence import UnverifiedLicence, parse
@@ -194,6 +201,10 @@ def _recognise(
     if standing is None:
         case.skipped(Step.RECOGNITION)
         return
+    iss = standing.department.iss
+    if named_for_another(own, ground.row, iss):
+        case.found(Step.ISSUER, Reason.ISSUER_MISMATCH, f"{ground.row.region} speaks for itself only, not as {iss}")
+        case.content = None
     case.recognition = check_recognition(case, own, ground.row, standing.type, case.content, printed=printed)
     if case.recognition is not None:
         code, major = case.recognition.type

@@ -234,6 +234,26 @@ def lying_list(**changes: Any) -> PeerView:
     return view(STRANGER.trust(keys=(*own, *keys), **changes))
 
 
+@pytest.mark.parametrize("whose", ["ours", "a third region's"])
+@pytest.mark.parametrize("presented", ["licence", "code"])
+def test_a_peer_cannot_issue_in_the_name_of_anothers_department(whose: str, presented: str) -> None:
+    """Its root certifies what it likes; a name below our address, or a third region's, is none that it can give."""
+    base = HOME.base if whose == "ours" else STRANGER.base
+    there = Issuer(region=ABROAD.region, base=base)
+    licence, theirs = there.issue(7), there.trust()
+    rows = (row(there, base=ABROAD.base), row(STRANGER))
+    home = home_trust(peers=rows, equivalences=(equivalence(rule=None, fields={}),))
+    verdict = given_abroad(
+        licence.compact if presented == "licence" else licence.code,
+        trust=home,
+        receipt=there.receipt(licence.index, licence.opening),
+        status=[there.status(theirs)],
+        peers=[view(theirs)],
+    )
+
+    assert (verdict.reasons, verdict.licence) == ((Reason.ISSUER_MISMATCH,), None)
+
+
 @pytest.mark.parametrize("presented", ["licence", "code"])
 @pytest.mark.parametrize("first", [True, False])
 def test_a_peer_that_lists_anothers_keys_cannot_spoil_its_documents(presented: str, first: bool) -> None:
