@@ -15,18 +15,15 @@ from ledger import equivalences, foreign_types, peers, rules, types
 from ledger.clock import ManualClock
 from ledger.errors import Code, Refusal
 from ledger.history import load_event
-from ledger.outside import Answer
 from ledger.rebuilding import rebuild
 from ledger.region import Region
 from tests.ledger.licensing import FOOD, definition
 from tests.ledger.recognising import (
-    ABROAD,
     ID,
     LARGE,
     NOTICE_S,
     PEER,
     TESTS,
-    Metadata,
     admit,
     declaration,
     following,
@@ -350,25 +347,6 @@ async def test_what_the_peer_publishes_is_compared(region: Region) -> None:
     no_type = await refused(region, Code.EQUIVALENCE_TYPE_UNKNOWN, their={"type": THEIR_FOOD, "major": 9})
     no_field = await refused(region, Code.FIELD_UNKNOWN, fields={"premises": "nowhere"})
     assert (no_type.pointer, no_field.pointer) == ("/their/type", "/fields/premises")
-
-
-async def test_what_a_peer_publishes_is_looked_for_below_its_address_alone(
-    region: Region, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its list may call a type by any address, also by one in our own network; nobody goes there."""
-    asked: list[str] = []
-
-    class Asked(Metadata):
-        async def get(self, url: str, **how: Any) -> Answer:
-            asked.append(url)
-            return await super().get(url, **how)
-
-    monkeypatch.setattr(ABROAD, "base", "http://127.0.0.1:8500")
-    await following(region, metadata(("site", "always")))
-    region.outside = Asked(metadata(("site", "always")))
-    answer = await equivalences.declare(region, OPERATOR, declaration())
-
-    assert (answer["warnings"], asked) == ([foreign_types.FIELDS_UNCHECKED], [])
 
 
 async def test_a_field_that_its_type_always_shows_cannot_be_withheld(region: Region) -> None:
