@@ -44,7 +44,7 @@ def policy_of(trust: TrustList, peer: Peer) -> LogPolicy:
     if peer.witnesses is None:
         return log.policy()
     rule = WitnessRule.read(Members(dict(peer.witnesses), Reason.TRUST))
-    return LogPolicy(log.origin, log.policy().keys, rule.quorum, rule.keys())
+    return LogPolicy(log.origin, log.policy().keys, rule.quorum, rule.note_keys())
 
 
 class ListFollower:
