@@ -73,6 +73,7 @@ class Liar:
             return
         home = copied(self.node.home, self.folder / f"twin-{self.code}")
         twin = Node(home, clock, lambda: SideRoad(self, 1), Random(self.rng.random()))
+        twin.scruples = False
         await twin.start()
         self.sides.append(twin)
 
@@ -89,9 +90,8 @@ class Liar:
             self.past = PublicFiles(self.rng.choice(self.snapshots))
 
     def tell_the_truth(self) -> None:
-        """End all lies but the second history."""
+        """End all lies but the second history, and whether witnesses are asked."""
         self.reading = self.cosigning = self.past = None
-        self.mute = False
         self.replaced.clear()
 
     async def sign(self, kind: str) -> None:

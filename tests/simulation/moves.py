@@ -10,6 +10,7 @@ from typing import Final
 from ledger import acts
 from ledger.errors import Code, Refusal
 from ledger.issuing import issue
+from ledger.publishing import LogWentBack
 from ledger.receipts import receipt_of
 from tests.ledger import licensing
 from tests.simulation.faults import Crash
@@ -48,6 +49,10 @@ async def guarded(world: World, node: Node, doing: Callable[[], Awaitable[object
         if node.code in world.liars:
             return f"{what}: {refusal.code} (a liar)"
         raise Surprise(f"{what} at {node.code}: {refusal!r}") from refusal
+    except LogWentBack as fault:
+        if node.code in world.liars:
+            return f"{what}: its other history is longer (a liar)"
+        raise Surprise(f"{what} at {node.code}: {fault}") from fault
     finally:
         node.crash_in = None
     return what
@@ -77,8 +82,8 @@ async def issue_one(world: World, rng: Random) -> str:
     given = Given(code, side, outcome, kind)
     world.given.append(given)
     if code in world.honest:
-        [leaf] = world.looks[code, 0].rows("SELECT bytes FROM entries WHERE idx = ?", outcome.entry)
-        world.acknowledged[code][outcome.entry] = bytes(leaf[0])
+        leaf = world.looks[code, 0].rows("SELECT bytes FROM entries WHERE idx = ?", outcome.entry)
+        world.acknowledged[code][outcome.entry] = bytes(leaf[0][0]) if leaf else b"not there"
     return f"{code}/{side} issues number {len(world.given) - 1} at {outcome.entry}"
 
 
@@ -219,6 +224,8 @@ async def together(world: World, rng: Random) -> str:
     outcomes = await asyncio.gather(*(each[1]() for each in chosen), return_exceptions=True)
     for (node, _, what), outcome in zip(chosen, outcomes, strict=True):
         if isinstance(outcome, Refusal) and (node.fuse.blown > before[node.code] or node.code in world.liars):
+            continue
+        if isinstance(outcome, LogWentBack) and node.code in world.liars:
             continue
         if isinstance(outcome, BaseException):
             raise Surprise(f"{node.code} {what}, and others at once") from outcome

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from keys.public_key import PublicKey
 from ledger import keys_registry
 from ledger import region as region_module
 from ledger.config import RegionConfig
+from ledger.errors import Refusal
 from ledger.following import Following
 from ledger.outside import Outside
 from ledger.region import Region
@@ -105,6 +106,7 @@ class Node:
         self._road = road
         self._rng = rng
         self.starts = 0
+        self.scruples = True
         self.crash_in: int | None = None
         self.region: Region
         self.following: Following
@@ -128,8 +130,14 @@ class Node:
         region.publisher._step_done = self._done
         if region.cosigner is not None:
             region.cosigner._step_done = self._done
+        if not self.scruples:
+            # Whoever signs two histories does not stop because a witness shows it the other one.
+            region.publisher.saw = lambda size: None  # type: ignore[method-assign]
         self.region, self.witness, self.verifier = region, Witness(region), OnlineVerifier(region)
-        await self.following.refresh()
+        with suppress(Refusal):  # its database may be one that fails just now
+            # Who leads follows, and with one process a region that is whoever starts.
+            await region.publisher._renew_lease()
+            await self.following.refresh()
         self.starts += 1
 
     async def end(self) -> None:

@@ -6,19 +6,18 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 from unittest.mock import patch
 
 from tests.simulation.healing import heal_and_settle
-from tests.simulation.invariants import Broken, check_step
+from tests.simulation.invariants import EVERY_STEP, Broken, Invariant, check_step
 from tests.simulation.loop import SimulatedLoop, Stuck
 from tests.simulation.moves import MOVES, Surprise
 from tests.simulation.node import by_hand
-from tests.simulation.template import template
+from tests.simulation.template import Template, template
 from tests.simulation.world import World
 
 SHAPES = ((3, 1, 2), (3, 1, 2), (3, 0, 2), (3, 1, 1), (4, 1, 3), (4, 2, 3))
@@ -64,22 +63,30 @@ def drawn(seed: int) -> Schedule:
     rng = Random(seed)
     names = list(MOVES)
     weights = [MOVES[name][0] for name in names]
-    length = rng.randint(6, 20)
+    length = rng.randint(4, 11) if rng.random() < 0.875 else rng.randint(12, 30)
     steps = [(name, rng.getrandbits(32)) for name in rng.choices(names, weights, k=length)]
-    return Schedule(seed, rng.choice(SHAPES), tuple(steps), rng.random() < 0.3)
+    return Schedule(seed, rng.choice(SHAPES), tuple(steps), rng.random() < 0.2)
 
 
-def run(schedule: Schedule) -> Ran:
+def focused(seed: int, names: Sequence[str], shape: tuple[int, int, int], *, heals: bool = False) -> Schedule:
+    """Draw a schedule of a dozen moves with these names only, each as likely as it is often named."""
+    rng = Random(seed)
+    steps = tuple((rng.choice(names), rng.getrandbits(32)) for _ in range(12))
+    return Schedule(seed, shape, steps, heals)
+
+
+def run(schedule: Schedule, invariants: Sequence[Invariant] = EVERY_STEP) -> Ran:
     """Run a schedule from its beginning to the first thing that does not hold."""
     made = template(schedule.shape[0], schedule.shape[2])
     trace: list[str] = []
     with quiet(), same_randomness(schedule.seed), by_hand(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        fault = runner.run(_run(schedule, made, trace))
+        fault = runner.run(_run(schedule, made, trace, invariants))
     return Ran(schedule, fault, tuple(trace))
 
 
-async def _run(schedule: Schedule, made: Any, trace: list[str]) -> str | None:
+async def _run(schedule: Schedule, made: Template, trace: list[str], invariants: Sequence[Invariant]) -> str | None:
     world = World(made, schedule.shape[1], Random(schedule.seed))
+    world.invariants = invariants
     world.trace = trace
     await world.start()
     trace.append(f"liars: {', '.join(world.liars) or 'nobody'}")

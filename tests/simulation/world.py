@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -82,8 +83,10 @@ class World:
         self.told: list[Told] = []
         self.refused: list[str] = []
         self.trace: list[str] = []
+        self.invariants: Sequence[Callable[[World], None]] = ()
         # --- how far invariants have looked ---
         self.judged = 0
+        self.compared: dict[tuple[str, str], int] = {}
         self.last_changed = 0
         self.now_checked: dict[int, int] = {}
         self.served: dict[str, int] = {}
@@ -99,6 +102,7 @@ class World:
             node = Node(home, clock, self._road(code), Random(self.rng.random()))
             self.network.nodes[code] = node
             if code in self.liars:
+                node.scruples = False
                 self.liars[code].sides.append(node)
                 self.network.liars[code] = self.liars[code]
             self.looks[code, 0] = Look(home.file)
