@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 from sqlalchemy import select
 
 from ledger import access, equivalences, presentations
+from ledger.database import Reading
 from ledger.errors import Code, Refusal
 from ledger.issued import Issued
 from ledger.receipts import receipt_of
 from ledger.scans import scan
-from ledger.tables.peers import foreign_licences
+from ledger.sequencing import read_head
+from ledger.status_tokens import path_of
+from ledger.tables.peers import followed_status, foreign_licences
 from ledger.tables.scans import access_records
 from ledger.verifying import OnlineVerifier
 from tests.ledger import cases, licensing
@@ -68,11 +72,23 @@ async def shown_licence(world: RegionsWorld) -> Issued:
 
 async def news(world: RegionsWorld) -> None:
     """Let what happened there get into its status lists, and be fetched here."""
-    status = world[THERE].region.status
-    await status.pulse.stop()  # one that runs by itself would take turns with us
-    await status.step()
-    for _ in range(2):  # a status list may show more of the log than was fetched of it just before
-        await world[HERE].following.step()
+    there, here = world[THERE].region, world[HERE]
+    await there.status.pulse.stop()  # one that runs by itself would take turns with us
+    size = (await there.database.read(read_head)).size
+    await there.publisher.published(size - 1)
+    await there.status.step()
+    for _ in range(100):  # a status list may show more of the log than was fetched of it just before
+        await here.following.step()
+        served = {there.files.read(path_of(number)) for number in range(64)} - {None}
+        fetched = await here.region.database.read(_tokens)
+        if {data.decode("ascii") for data in served if data is not None} <= fetched:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("the status lists from there never came")
+
+
+def _tokens(tx: Reading) -> set[str]:
+    return set(tx.execute(select(followed_status.c.token)).scalars())
 
 
 async def prepared(place: Place, licence: Issued) -> str:
@@ -215,9 +231,9 @@ async def test_what_a_rule_reads_is_asked_for_and_not_shown(world: RegionsWorld)
     ]
     named = {"zh": "示例条件", "en": "Example condition"}
     [known] = here.catalogue.recognised.equivalences
-    await equivalences.declare(
-        here, OPERATOR, recognition(id=known, conditions=CAREFUL, tests=tests, names=named)
-    )
+    await equivalences.declare(here, OPERATOR, recognition(id=known, conditions=CAREFUL, tests=tests, names=named))
+    assert isinstance(here.clock, cases.ShiftedClock)
+    here.clock.ahead += timedelta(seconds=2)  # it counts from the next whole second on
     await world.settle()
     licence = await shown_licence(world)
 

@@ -65,7 +65,7 @@ def test_there_are_at_least_five_example_types() -> None:
         (("areas",), [], "/areas"),
         (("effect_of_fraud", "qualification"), "revoked", "/effect_of_fraud/qualification"),
         (("effect_of_fraud", "evidence"), "suspended", "/effect_of_fraud/evidence"),
-        (("grace_s",), 1, "/grace_s"),
+        (("grace_s",), 0, "/grace_s"),
         (("surprise",), 1, "/surprise"),
     ],
 )

@@ -95,9 +95,26 @@ def test_the_verifiers_own_newer_trust_list_wins_over_the_bundles() -> None:
     newer = ISSUER.trust(seq=2, keys=keys)
 
     assert judge(ISSUER.bundle(GOOD), newer, policy=PINNED).reasons == (Reason.KEY_COMPROMISED,)
-    own = ISSUER.trust(keys=keys)
+
+
+def test_a_bundles_newer_trust_list_wins_over_the_verifiers_own() -> None:
+    """A verifier that has not looked for a while learns of the compromise from the bundle."""
+    keys = ISSUER.key_change(f"{MARKET}/licence", revoked=Revocation(NOW, "compromised"))
+    token = ISSUER.trust_token(ISSUER.document(seq=2, keys=keys))
+    own = ISSUER.trust()
+
+    assert judge(ISSUER.bundle(GOOD), own, policy=PINNED).outcome is Outcome.VALID
+    found = judge(ISSUER.bundle(GOOD, trust_list=token), own, policy=PINNED)
+    assert found.reasons == (Reason.KEY_COMPROMISED,)
+
+
+def test_a_bundles_newer_trust_list_may_not_take_a_revocation_back() -> None:
+    """Versions contradict each other only where a key was stolen; neither makes the licence valid."""
+    keys = ISSUER.key_change(f"{MARKET}/licence", revoked=Revocation(NOW, "compromised"))
     token = ISSUER.trust_token(ISSUER.document(seq=2))
-    assert judge(ISSUER.bundle(GOOD, trust_list=token), own, policy=PINNED).outcome is Outcome.VALID
+
+    found = judge(ISSUER.bundle(GOOD, trust_list=token), ISSUER.trust(keys=keys), policy=PINNED)
+    assert found.outcome is Outcome.INVALID and Reason.TRUST_CONTRADICTED in found.reasons
 
 
 def test_a_bundle_may_carry_only_a_code() -> None:
