@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -136,12 +137,14 @@ def witnesses_of(kept: Mapping[str, Any] | None) -> WitnessRule | None:
 def plain_address(text: str, pointer: str = "/base") -> str:
     """The base address of a region in the form in which its documents name it, without a final slash.
 
-    Raises `Refusal` peer.address for anything with a user, query or fragment in it, or of another scheme.
+    Raises `Refusal` peer.address for anything with a user, query or fragment in it, of another scheme, or for plain
+    `http` anywhere but at a private address: answers between regions are not signed one by one.
     """
     address = text.strip().rstrip("/")
     try:
         parts = urlsplit(address)
-        plain = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        secure = parts.scheme == "https" or (parts.scheme == "http" and ip_address(parts.hostname or "").is_private)
+        plain = secure and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         plain = False
     if not plain or not URI.fullmatch(address) or any(character in address for character in "@?#\\"):

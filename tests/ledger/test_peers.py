@@ -186,7 +186,15 @@ async def test_a_region_that_does_not_answer_or_lies_is_refused(world: World) ->
 
 
 @pytest.mark.parametrize(
-    "base", ["ftp://r620000.example", "https://u:p@r620000.example", "https://r620000.example/?a=1", "r620000.example"]
+    "base",
+    [
+        "ftp://r620000.example",
+        "https://u:p@r620000.example",
+        "https://r620000.example/?a=1",
+        "r620000.example",
+        "http://r620000.example",
+        "http://93.184.216.34",
+    ],
 )
 async def test_an_address_is_a_plain_one(world: World, base: str) -> None:
     """Nothing is fetched from an address that carries more than a place."""
