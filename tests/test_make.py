@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TARGETS = ["help", "demo", "serve", "test", "test-long", "interop", "bench", "lint", "docs", "lock", "clean"]
+TESTS = ["test", "test-long", "simulate", "interop"]
+TARGETS = ["help", "demo", "serve", *TESTS, "bench", "lint", "docs", "lock", "clean"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PREPARE_NEEDS = ["sh", "cat", "cksum", "rm", "mkdir", "pwd"]
 NOBODY = 65534
