@@ -13,6 +13,7 @@ from ledger.cosigning import FILE, Cosigner
 from ledger.outside import Answer
 from ledger.publishing import LogWentBack
 from ledger.region import Region
+from ledger.sequencing import read_head
 from tests.ledger.witnesses import (
     Road,
     at_rest,
@@ -247,6 +248,22 @@ async def test_a_whole_quorum_that_has_seen_more_stops_the_signing(sqlite_url: s
         await asyncio.sleep(0.2)
         assert isinstance(region.publisher.pulse.fault, LogWentBack)
         assert not (await region.readiness())["publisher"]["ready"]
+
+
+async def test_a_quorum_of_one_that_only_says_more_stops_nothing(sqlite_url: str, tmp_path: Path) -> None:
+    """Anybody can name a number; our own signature on a larger tree would be something else."""
+    a = witness("a", 1)
+
+    async def boasting(_: bytes) -> Answer:
+        return Answer(409, b"1000000\n")
+
+    async with watched_region(sqlite_url, tmp_path, a, quorum=1) as (region, cosigner, _):
+        a.instead = boasting
+        await cosigner.step()
+
+        await keys_registry.rotate(region, OPERATOR, None, "peer")
+        await region.publisher.published((await region.database.read(read_head)).size - 1)
+        assert region.publisher.pulse.fault is None
 
 
 async def test_our_own_signature_on_more_than_we_have_stops_the_signing(database_url: str, tmp_path: Path) -> None:
