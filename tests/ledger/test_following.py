@@ -15,6 +15,7 @@ from ledger import followed, mirroring, peers
 from ledger.clock import ManualClock
 from ledger.following import Following, pause_after
 from ledger.issuing import issue
+from ledger.status_tokens import path_of
 from tests.ledger import licensing
 from tests.ledger.followed_peers import (
     A,
@@ -90,7 +91,11 @@ async def test_a_list_that_came_before_its_checkpoint_counts_once_that_is_there(
         for licence, seen in ((first, False), (second, True)):
             # The checkpoint is held back, as one would be that is signed a little later than the list.
             road.says["/log/checkpoint"] = await checkpoint_of(world, A)
+            path = path_of(int(held.uri.rpartition("/")[2]))
+            before = a.region.files.read(path)
             await suspend(a, licence)
+            while a.region.files.read(path) == before:
+                await asyncio.sleep(0.01)
             await following.step()
             [found] = following.status_lists()
             assert (found.uri, any(found.packed)) == (held.uri, seen)
