@@ -23,7 +23,7 @@ OWN_MEMBERS: Final = frozenset({"holders", "number", "object"})
 # The step `recognition`, for a licence whose own region vouches for it:
 #
 #  (1) claims       noted, and kept from the rule
-#  (2) equivalence  ours for exactly this peer, type and major
+#  (2) equivalence  ours for exactly this peer, type and major, to a type that our list names
 #  (3) time         it is in force when the licence is judged, whenever it was issued
 #  (4) rule         the version that the equivalence names, from the same signed list, says yes to what is shown
 #  (5) fields       what is shown under their names is given ours
@@ -58,6 +58,12 @@ def check_recognition(
         detail = f"{_named(candidates[0])} from {candidates[0].valid_from} until {candidates[0].valid_until}"
         case.found(Step.RECOGNITION, Reason.EQUIVALENCE_NOT_IN_FORCE, detail, since=since, source=source)
         return None
+    case.counts_as = _type_of_ours(own, found)
+    if case.counts_as is None:
+        # Without it nothing says how old a status list may be here, and the peer's own word would decide.
+        detail = f"{_named(found)} names {found.our_type}@{found.our_major}, which our trust list does not"
+        case.found(Step.RECOGNITION, Reason.EQUIVALENCE_MISSING, detail, since=since, source=source)
+        return None
     if content is None:
         case.skipped(Step.RECOGNITION)
         return None
@@ -76,6 +82,10 @@ def check_recognition(
         type=(found.our_type, found.our_major),
         fields=mapped(found.fields, content),
     )
+
+
+def _type_of_ours(own: TrustList, found: TrustedEquivalence) -> TrustedType | None:
+    return next((row for row in own.document.types if (row.code, row.major) == (found.our_type, found.our_major)), None)
 
 
 def mapped(fields: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, Any]:

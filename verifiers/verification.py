@@ -206,10 +206,6 @@ def _recognise(
         case.found(Step.ISSUER, Reason.ISSUER_MISMATCH, f"{ground.row.region} speaks for itself only, not as {iss}")
         case.content = None
     case.recognition = check_recognition(case, own, ground.row, standing.type, case.content, printed=printed)
-    if case.recognition is not None:
-        code, major = case.recognition.type
-        ours = (row for row in own.document.types if (row.code, row.major) == (code, major))
-        case.counts_as = next(ours, None)
 
 
 def _evidence(

@@ -91,6 +91,14 @@ def test_an_equivalence_is_for_one_peer_one_type_and_one_major(changes: dict[str
     assert recognition is None and reasons(case) == [Reason.EQUIVALENCE_MISSING]
 
 
+def test_an_equivalence_to_a_type_our_list_does_not_name_recognises_nothing() -> None:
+    """Else nothing of ours would say how old a status list may be, and the peer would decide."""
+    recognition, case = examined(home_trust(equivalences=(equivalence(our_major=9),)))
+
+    assert recognition is None and reasons(case) == [Reason.EQUIVALENCE_MISSING]
+    assert case.counts_as is None
+
+
 def test_time_is_a_half_open_stretch() -> None:
     """The first second counts, the last one named does not; what was issued when does not matter."""
     begins, ends = NOW - DAY, NOW + DAY
