@@ -15,6 +15,7 @@ from api.call import RegionNow
 from api.operations import described
 from ledger import cosigning, status_tokens, trust_publishing
 from ledger.errors import Code, Refusal
+from ledger.precompressed import SUFFIX
 from ledger.receipts import receipt_of
 
 router = APIRouter(tags=["published"])
@@ -31,8 +32,12 @@ _TRUST_LIST_AGE_S: Final = 30  # a compromised key has to be known everywhere so
 _WORTH_ZIPPING: Final = 1024
 
 
-def static_answer(request: Request, data: bytes | None, media_type: str, cache: str) -> Response:
+def static_answer(
+    request: Request, data: bytes | None, media_type: str, cache: str, small: bytes | None = None
+) -> Response:
     """Return published bytes with their ETag, compressed where the reader takes it, or 304 where it has them.
+
+    `small` are the same bytes compressed before, where there are such.
 
     Raises `Refusal` path.unknown for `None`.
     """
@@ -48,7 +53,7 @@ def static_answer(request: Request, data: bytes | None, media_type: str, cache: 
         return Response(status_code=304, headers=headers)
     if zipped:
         headers["Content-Encoding"] = "gzip"
-        data = gzip.compress(data, 5, mtime=0)
+        data = gzip.compress(data, 5, mtime=0) if small is None else small
     return Response(data, media_type=media_type, headers=headers)
 
 
@@ -91,7 +96,8 @@ async def witnessed_checkpoint(request: Request, region: RegionNow) -> Response:
 async def tile(request: Request, region: RegionNow, path: str) -> Response:
     """Return a hash tile or entry bundle (C2SP tlog-tiles): `<L>/<N>` or `entries/<N>`, with `.p/<W>` a partial one."""
     data = region.files.read(f"tile/{path}") if TILE_PATH.fullmatch(path) else None
-    return static_answer(request, data, TILE, IMMUTABLE)
+    small = region.files.read(f"tile/{path}{SUFFIX}") if data is not None and path.startswith("entries/") else None
+    return static_answer(request, data, TILE, IMMUTABLE, small)
 
 
 @router.get(

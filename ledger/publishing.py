@@ -34,6 +34,7 @@ from ledger.errors import Refusal
 from ledger.ids import new_id
 from ledger.log_signing import LogSigner
 from ledger.pacing import Pulse
+from ledger.precompressed import compress_bundles
 from ledger.public_files import PublicFiles, served_size
 from ledger.publication import (
     LeaseLost,
@@ -271,6 +272,7 @@ class Publisher:
             return
         start, end = self._swept_size, self._served.size
         await asyncio.to_thread(remove_partials, self._files, start, end)
+        await asyncio.to_thread(compress_bundles, self._files, start, end)
         if self.token is not None:
             await self._database.write(lambda tx: thin_checkpoints(tx, self._clock.now()))
         self._swept_at, self._swept_size = loop_time, end
