@@ -38,16 +38,17 @@ class ServerClock:
     """CPU seconds of the served process: they say the same on a machine that others use. Linux only."""
 
     def __init__(self) -> None:
-        self._clock = next((_cpu_clock(pid) for pid in _children() if _is_service(pid)), None)
+        self._clock = next((cpu_clock(pid) for pid in _children() if _is_service(pid)), None)
+
+    def seconds(self) -> float:
+        """Return the CPU seconds the server has used so far; 0 where unknown."""
+        return 0.0 if self._clock is None else time.clock_gettime(self._clock)
 
     def micros_each(self, run: Callable[[], object], count: int) -> float:
         """Return the CPU microseconds the server spent on each of the `count` things `run` does; 0 where unknown."""
-        if self._clock is None:
-            run()
-            return 0.0
-        before = time.clock_gettime(self._clock)
+        before = self.seconds()
         run()
-        return 1e6 * (time.clock_gettime(self._clock) - before) / count
+        return 1e6 * (self.seconds() - before) / count
 
 
 def _children() -> list[int]:
@@ -59,6 +60,6 @@ def _is_service(pid: int) -> bool:
     return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"api.cli\0serve\0")
 
 
-def _cpu_clock(pid: int) -> int:
-    """The CPU clock of another process, as clock_getcpuclockid(3) makes it."""
+def cpu_clock(pid: int) -> int:
+    """Return the CPU clock of another process, as clock_getcpuclockid(3) makes it."""
     return ~pid << 3 | 2
