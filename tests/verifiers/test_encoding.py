@@ -29,6 +29,20 @@ def test_bytes_survive(encode: Encode, decode: Decode, data: bytes) -> None:
         decode(encode(data), len(data) + 1)
 
 
+@given(
+    st.integers(1, 70).flatmap(
+        lambda length: st.tuples(st.just(length), st.lists(st.binary(min_size=length, max_size=length), max_size=6))
+    )
+)
+def test_many_values_have_the_texts_that_each_has(values: tuple[int, list[bytes]]) -> None:
+    """One pass over all gives what one call for each gives, and notices a value of another length."""
+    length, each = values
+    assert encoding.b64u_encode_all(each, length) == [encoding.b64u_encode(one) for one in each]
+    if each:
+        with pytest.raises(ValueError, match="values of"):
+            encoding.b64u_encode_all([*each, each[0] + bytes(3)], length)
+
+
 @pytest.mark.parametrize(("encode", "decode"), PAIRS)
 @given(text=st.text(st.sampled_from("AQabz059-_+/= \n2é"), max_size=12) | st.text(max_size=8))
 def test_text_is_canonical_or_refused(encode: Encode, decode: Decode, text: str) -> None:
