@@ -24,7 +24,7 @@ from api.cli.demo_service import prepared
 from api.composition import open_region
 from benchmarks import requests
 from keys.private_key import PrivateKey
-from ledger import batch_rows, clients, committing, documents, issuing, subjects, writer
+from ledger import batch_rows, clients, committing, composing, documents, preparing, subjects
 from ledger.actors import Actor
 from ledger.region import Region
 from verifiers import statement
@@ -49,7 +49,7 @@ _CLOCKED: Final[tuple[tuple[Any, str, str], ...]] = (
     (batch_input, "row_of", READ),
     (batch_rows, "key_of", READ),
     (batch_rows, "parse_issue", READ),
-    (issuing, "check_face", CHECK),
+    (composing, "check_face", CHECK),
     (subjects, "resolve", LOOK_UP),
     (documents, "build", BUILD),
     (documents, "sig_structure", CODE),
@@ -58,7 +58,7 @@ _CLOCKED: Final[tuple[tuple[Any, str, str], ...]] = (
     (statement, "signing_input", STATEMENT),
     (statement, "assemble", STATEMENT),
     (PrivateKey, "sign_all", SIGN),
-    (writer, "seal", SEAL),
+    (preparing, "seal", SEAL),
     (committing, "sequence", ROWS_STEP),
     (committing.Committer, "commit", COMMIT),
     (batches, "row_answer", ANSWER),

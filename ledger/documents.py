@@ -29,7 +29,7 @@ from verifiers.licence import Unsigned as UnsignedLicence
 from verifiers.sd_jwt import join
 
 if TYPE_CHECKING:
-    from ledger.region import Region
+    from ledger.workplace import Workplace
 
 _FIRST_CODE_DAY = date(2000, 1, 1)
 """The static code counts days from here; what began earlier began on this day as far as the code says."""
@@ -116,7 +116,7 @@ class Signed:
     cose: bytes
 
 
-async def draft_documents(region: Region, issuer: Issuer, documents: Sequence[Document], iat: int) -> list[Signed]:
+async def draft_documents(region: Workplace, issuer: Issuer, documents: Sequence[Document], iat: int) -> list[Signed]:
     """Build and sign `documents` of one department. Raises `Refusal` stale where its keys changed meanwhile."""
     signers = [_signer(region, key) for key in (issuer.licence_key, issuer.code_key, issuer.statement_key)]
     kid = issuer.code_key.key.key_id[:8]
@@ -144,7 +144,7 @@ async def draft_documents(region: Region, issuer: Issuer, documents: Sequence[Do
     ]
 
 
-def _signer(region: Region, key: RegisteredKey) -> Signer:
+def _signer(region: Workplace, key: RegisteredKey) -> Signer:
     signer = region.signer(key.department, key.purpose)
     if signer.public_key.kid != key.kid:
         raise Refusal(Code.STALE)

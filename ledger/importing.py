@@ -20,6 +20,7 @@ from ledger.actors import Actor
 from ledger.acts import ActRequest, parse_act
 from ledger.bases import NotImported, NumberFree
 from ledger.catalogue import Catalogue, LicenceType
+from ledger.composing import Authorisation, authorised_area, holder_values, subject_conditions, take_slots
 from ledger.documents import Document, Issuer, draft_documents
 from ledger.errors import Code, Refusal
 from ledger.events import Draft
@@ -27,7 +28,7 @@ from ledger.field_checks import LAST_DAY, face_faults
 from ledger.ids import new_id
 from ledger.issue_requests import IssueRequest, parse_issue
 from ledger.issued import Issued, answer_to
-from ledger.issuing import CHUNK, authorised_area, holder_values, is_stale, subject_conditions, take_slots
+from ledger.issuing import CHUNK, is_stale
 from ledger.licence_events import IMPORTED
 from ledger.proposals import Condition, IdempotencyKey, Proposal
 from ledger.recording import acted
@@ -309,13 +310,9 @@ def _proposal(
     conditions: list[Condition],
     touches: list[str],
 ) -> Proposal:
-    code, major = checked.type.definition.code, checked.type.definition.major
+    code = checked.type.definition.code
     free = NumberFree(code, _serial_owner(checked), checked.serial)
     fresh = NotImported(checked.request.issuer[:64], code, mac, checked.request.version)
-
-    def authorise(current: Catalogue) -> None:
-        issuer.check(current)
-        current.require(issuer.department.id, code, major, checked.area, "issue")
 
     slot = draft.facts["slot"]
     return Proposal(
@@ -324,7 +321,7 @@ def _proposal(
         conditions=(fresh, free, *conditions),
         idempotency=checked.request.idempotency,
         catalogue=catalogue.idx,
-        authorise=authorise,
+        authorise=Authorisation.of(issuer, checked.type.definition, checked.area, "issue"),
         slots=((slot["list"], slot["idx"]),),
     )
 

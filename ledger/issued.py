@@ -50,24 +50,67 @@ class Issued:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a caller will be given once the licence has its entry; never before."""
+
+    id: str
+    identifier: str
+    version: int
+    licence: str = field(repr=False)
+    cose: bytes = field(repr=False)
+    status_uri: str
+    status_idx: int
+
+    def at(self, entry: int, base_url: str) -> Issued:
+        """Return the answer, now that the licence is at `entry`."""
+        return Issued(
+            self.id,
+            self.identifier,
+            self.version,
+            self.licence,
+            self.cose,
+            entry,
+            self.status_uri,
+            self.status_idx,
+            base_url,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The bytes of an answer, ready but for the number of the entry between them."""
+
+    before: bytes = field(repr=False)
+    after: bytes = field(repr=False)
+
+    def at(self, entry: int, base_url: str) -> Answered:  # noqa: ARG002 - as in `Given`
+        """Return the answer, now that the licence is at `entry`."""
+        return Answered(entry, b"%b%d%b" % (self.before, entry, self.after))
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A licence that is in the log at `entry`, and the bytes that tell its caller so."""
+
+    entry: int
+    answer: bytes = field(repr=False)
+
+
+def given_of(signed: Signed) -> Given:
+    """Return what the caller will be given for a signed document."""
+    document = signed.document
+    slot = document.slot
+    return Given(document.thing, document.identifier, document.version, signed.compact, signed.cose, slot.uri, slot.idx)
+
+
 async def answer_to(region: Region, signed: Signed, answer: Committed | Refusal | Replayed) -> Issued | Refusal:
     """Turn the writer's answer into the caller's."""
     if isinstance(answer, Refusal):
         return answer
     if isinstance(answer, Replayed):
         return await issued_before(region, answer.idx)
-    document = signed.document
-    return Issued(
-        id=document.thing,
-        identifier=document.identifier,
-        version=document.version,
-        licence=signed.compact,
-        cose=signed.cose,
-        entry=answer.first,
-        status_uri=document.slot.uri,
-        status_idx=document.slot.idx,
-        base_url=region.base_url,
-    )
+    return given_of(signed).at(answer.first, region.base_url)
 
 
 async def issued_before(region: Region, idx: int) -> Issued | Refusal:

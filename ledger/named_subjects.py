@@ -12,12 +12,12 @@ from typing import Final
 from sqlalchemy import select
 
 from ledger import subjects
+from ledger.composing import holder_values, subject_conditions
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
 from ledger.events import SubjectPart
 from ledger.ids import is_id
 from ledger.issue_requests import HolderRequest
-from ledger.issuing import holder_values, subject_conditions
 from ledger.proposals import Condition
 from ledger.request_members import RequestMembers
 from ledger.tables.subjects import subjects as subject_rows

@@ -18,13 +18,13 @@ from sqlalchemy import bindparam, select, update
 from ledger import subjects
 from ledger.actors import Actor
 from ledger.catalogue import Catalogue
+from ledger.composing import holder_values, subject_conditions
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.drafting import Unsigned
 from ledger.errors import Code, Refusal
 from ledger.events import Event, SubjectPart, projector
 from ledger.ids import new_id
 from ledger.issue_requests import parse_holders
-from ledger.issuing import holder_values, subject_conditions
 from ledger.lineage import BasisSound
 from ledger.proposals import IdempotencyKey, retrying
 from ledger.recording import acted, count_of, record

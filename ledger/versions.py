@@ -18,6 +18,7 @@ from ledger.actors import Actor
 from ledger.acts import authorisation
 from ledger.bases import BasisFacts, NoCycle, NumberFree, read_bases
 from ledger.catalogue import Catalogue, LicenceType
+from ledger.composing import holder_values, subject_conditions, take_slots
 from ledger.database import Reading
 from ledger.documents import Document, Issuer, compact_of, draft_documents
 from ledger.errors import Code, Refusal
@@ -32,7 +33,6 @@ from ledger.issue_requests import (
     parse_holders,
 )
 from ledger.issued import Issued, answer_to
-from ledger.issuing import holder_values, subject_conditions, take_slots
 from ledger.licence_events import VERSIONED
 from ledger.licences import LicenceRow, entry_of, load
 from ledger.lineage import BasisSound

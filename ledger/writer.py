@@ -18,7 +18,7 @@ from ledger.committing import Committer
 from ledger.errors import Code, Refusal
 from ledger.proposals import Committed, Proposal, Replayed
 from ledger.queueing import Queue, Ticket
-from ledger.sealing import seal
+from ledger.sealing import SealedProposal, seal
 from ledger.sequencing import Outcome
 
 MAX_WAITING: Final = 4096
@@ -110,6 +110,17 @@ class Writer:
     async def append_many(
         self, proposals: Sequence[Proposal], *, bulk: bool = True
     ) -> list[Committed | Refusal | Replayed]:
+        """Seal and append many proposals, as `append_sealed` does."""
+        sealed = []
+        for number, proposal in enumerate(proposals, 1):
+            sealed.append(seal(proposal, self._committer.vault))
+            if number % _SEAL_SLICE == 0:
+                await asyncio.sleep(0)
+        return await self.append_sealed(sealed, bulk=bulk)
+
+    async def append_sealed(
+        self, proposals: Sequence[SealedProposal], *, bulk: bool = True
+    ) -> list[Committed | Refusal | Replayed]:
         """Append many proposals, each for itself, and give their outcomes in the same order.
 
         Waits for room instead of refusing, and lets single requests go first; without `bulk` they are some single
@@ -130,11 +141,8 @@ class Writer:
                 done.set_result(None)
 
         for start in range(0, len(proposals), _BULK_CHUNK):
-            tickets = []
-            for number, proposal in enumerate(proposals[start : start + _BULK_CHUNK], start):
-                tickets.append(Ticket(seal(proposal, self._committer.vault), _Numbered(settle, number)))
-                if len(tickets) % _SEAL_SLICE == 0:
-                    await asyncio.sleep(0)
+            part = enumerate(proposals[start : start + _BULK_CHUNK], start)
+            tickets = [Ticket(sealed, _Numbered(settle, number)) for number, sealed in part]
             if bulk:
                 await self._room()
             self._submit(tickets, bulk=bulk)
