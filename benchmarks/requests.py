@@ -44,3 +44,8 @@ def licence(number: int) -> dict[str, Any]:
         },
         "rests_on": [],
     }
+
+
+def resting_on(licence: str) -> dict[str, str]:
+    """Return the edge to the licence with this id, as the qualification for a later one."""
+    return {"licence": licence, "basis": "qualification"}

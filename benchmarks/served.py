@@ -6,10 +6,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from api.cli.demo_service import DemoService, running
+import httpx
+
+from api.cli.demo_service import DemoService, ServiceProcess, prepared
 from tests.postgres_server import cluster
 
 ENGINES = ("sqlite", "postgresql")
@@ -18,31 +20,60 @@ ENGINES = ("sqlite", "postgresql")
 @contextmanager
 def served(engine: str) -> Iterator[DemoService]:
     """Serve a fresh region on `engine`; PostgreSQL writes through to the disk as in production."""
-    with tempfile.TemporaryDirectory(prefix="elicence-bench-") as folder:
-        if engine == "sqlite":
-            with running(Path(folder)) as service:
-                yield service
-            return
-        server = cluster({})
+    with stoppable(engine) as (service, _):
+        yield service
+
+
+@contextmanager
+def stoppable(engine: str) -> Iterator[tuple[DemoService, ServiceProcess]]:
+    """Serve a fresh region on `engine`, and give the process as well, to be stopped and started again."""
+    with tempfile.TemporaryDirectory(prefix="elicence-bench-") as name, _database(engine) as url:
+        folder = Path(name)
+        settings = prepared(folder) if url is None else prepared(folder, database_url=url)
+        process = ServiceProcess(settings, folder)
+        process.start()
         try:
-            name = server.create_database()
-            os.environ["ELICENCE_DATABASE_URL"] = str(server.url(name))
-            with running(Path(folder)) as service:
-                yield service
+            with httpx.Client(base_url=settings.base_url, timeout=60) as http:
+                yield DemoService(settings, folder, http), process
         finally:
-            os.environ.pop("ELICENCE_DATABASE_URL", None)
-            server.close()
+            process.stop()
+
+
+@contextmanager
+def _database(engine: str) -> Iterator[str | None]:
+    """Give the address of an empty database on a PostgreSQL of its own; None for SQLite, the default."""
+    if engine == "sqlite":
+        yield None
+        return
+    server = cluster({})
+    try:
+        yield str(server.url(server.create_database()))
+    finally:
+        server.close()
 
 
 class ServerClock:
-    """CPU seconds of the served process: they say the same on a machine that others use. Linux only."""
+    """CPU seconds and memory of the served processes: they say the same on a machine that others use. Linux only."""
 
     def __init__(self) -> None:
-        self._clock = next((cpu_clock(pid) for pid in _children() if _is_service(pid)), None)
+        self._pid = next((pid for pid in _children(os.getpid()) if _is_service(pid)), None)
+        self._ended: dict[int, float] = {}
 
     def seconds(self) -> float:
-        """Return the CPU seconds the server has used so far; 0 where unknown."""
-        return 0.0 if self._clock is None else time.clock_gettime(self._clock)
+        """Return the CPU seconds that the service and its processes have used so far; 0 where unknown."""
+        for pid in self._pids():
+            with suppress(OSError):  # it has just ended: what was seen of it last counts
+                self._ended[pid] = time.clock_gettime(cpu_clock(pid))
+        return sum(self._ended.values())
+
+    def memory(self) -> int:
+        """Return the bytes of memory that the service and its processes hold for themselves; 0 where unknown."""
+        held = 0
+        for pid in self._pids():
+            with suppress(OSError):
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+                held += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
+        return held * 1024
 
     def micros_each(self, run: Callable[[], object], count: int) -> float:
         """Return the CPU microseconds the server spent on each of the `count` things `run` does; 0 where unknown."""
@@ -50,10 +81,20 @@ class ServerClock:
         run()
         return 1e6 * (self.seconds() - before) / count
 
+    def _pids(self) -> list[int]:
+        return [] if self._pid is None else [self._pid, *_descendants(self._pid)]
 
-def _children() -> list[int]:
-    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
+
+def _descendants(pid: int) -> list[int]:
+    return [each for child in _children(pid) for each in (child, *_descendants(child))]
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 def _is_service(pid: int) -> bool:
