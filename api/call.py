@@ -81,6 +81,8 @@ class Callers:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refusal(Code.TOKEN_MISSING)
+        # What a restored state says of people may have been erased or taken back since.
+        self._region.seen.require_whole()
         return self._tokens.check(token.strip(), self._region.clock.now())
 
 

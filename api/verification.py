@@ -45,6 +45,7 @@ async def verify(request: Request) -> Response:
     presented = members.text("presented", MAX_PRESENTED)
     receipt = members.maybe("receipt", lambda name: members.text(name, MAX_RECEIPT))
     members.done()
+    request.app.state.region.seen.require_whole()  # an older state would call valid what was revoked since
     verifier: OnlineVerifier = request.app.state.verifier
     verdict = await verifier.verdict(presented, receipt)
     metrics: Metrics = request.app.state.metrics

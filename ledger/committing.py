@@ -38,6 +38,7 @@ _TROUBLES = frozenset(
         Code.CLOCK_AHEAD,
         Code.LOG_MISSING,
         Code.LOG_OTHER,
+        Code.LOG_ROLLED_BACK,
     }
 )
 

@@ -134,13 +134,31 @@ class Cosigner:
 
     async def look_back(self) -> None:
         """Before this process signs for the first time: ask the witnesses, with what was signed before, how far they
-        have seen this log. Those that do not answer in time are not waited for.
+        have seen this log; and the witnesses of our peers, who follow it unasked. Those that do not answer in time are
+        not waited for.
         """
         await self._look_around()
+        await self._ask_peers()
         before = await self._region.database.read(read_publication)
         if before.note is None or not self._policy.witnesses:
             return
         await self._gather(self._send(before.note), LOOK_BACK_S)
+
+    async def _ask_peers(self) -> None:
+        region = self._region
+        peers = region.catalogue.recognised.peers.values()
+        if not peers:
+            return
+        size = await region.database.read(lambda tx: read_head(tx).size, cheap=True)
+        asked = {asyncio.create_task(self._calls.proves(f"{each.base}/witness", size)): each.region for each in peers}
+        answered, late = await asyncio.wait(asked, timeout=LOOK_BACK_S)
+        for task in late:
+            task.cancel()
+        for task in answered:
+            proven = task.result()
+            if proven is not None:
+                _log.error("peer %s shows a checkpoint of ours with %d entries; we have %d", asked[task], proven, size)
+                region.seen.saw(proven, f"our own signature, shown by {asked[task]}")
 
     async def stop(self) -> None:
         """Finish the step under way; what witnesses have not answered by then is let go."""
@@ -247,10 +265,10 @@ class Cosigner:
         if size <= head:
             return
         self._claims[witness.name] = size
-        proven = await self._calls.proves(witness, head)
+        proven = await self._calls.proves(witness.url, head)
         if proven is not None:
             _log.error("witness %s shows a checkpoint of ours with %d entries; we have %d", witness.name, proven, head)
-            self._region.publisher.saw(proven)
+            self._region.seen.saw(proven, f"our own signature, shown by {witness.name}")
         self._accuse()
 
     def _accuse(self) -> None:
@@ -259,7 +277,7 @@ class Cosigner:
         # A size is not signed. What a single witness only says never stops us, even where one is the whole quorum.
         needed = max(2, self._policy.quorum)
         if self._policy.quorum and len(claims) >= needed:
-            self._region.publisher.saw(claims[needed - 1])
+            self._region.seen.saw(claims[needed - 1], "a quorum of witnesses")
 
     # --- gathering ---
 

@@ -81,8 +81,16 @@ class Code(StrEnum):
     LOG_OTHER = "log.other"
     SCHEMA_OUTDATED = "schema.outdated"
 
+    LOG_ROLLED_BACK = "log.rolled_back"
     # idempotency
     IDEMPOTENCY_CONFLICT = "idempotency.conflict"
+    # backups
+    BACKUP_INCOMPLETE = "backup.incomplete"
+    BACKUP_DAMAGED = "backup.damaged"
+    BACKUP_OTHER = "backup.other"
+    BACKUP_UNSAFE = "backup.unsafe"
+    DATABASE_NOT_EMPTY = "database.not_empty"
+
     ANSWER_ERASED = "answer.erased"
 
     # lineage

@@ -32,6 +32,7 @@ from ledger.clock import Clock
 from ledger.database import Database, Reading
 from ledger.errors import Refusal
 from ledger.ids import new_id
+from ledger.largest_seen import LargestSeen
 from ledger.log_signing import LogSigner
 from ledger.pacing import Pulse
 from ledger.precompressed import compress_bundles
@@ -80,7 +81,7 @@ class Publisher:
     """Publishes a region's log and serves its files; one a process, `pulse.wake` it on every commit.
 
     `interval_s` is the least time between two checkpoints while there is something new, `republish_s` the longest
-    while there is not. `seen` is the largest size known from outside (witnesses); while `withholds` nothing is shown,
+    while there is not. `seen` knows how large the log is in other hands; while `withholds` nothing is shown,
     but all else is done. `step_done` is called after each named step, so that tests can crash between any two.
     `before_first` is awaited once, before anything is signed. Without `takes_over` it leaves the lease to whoever
     holds it: a command beside a running service, which publishes what the command appends.
@@ -96,7 +97,7 @@ class Publisher:
         interval_s: float = 0.2,
         republish_s: float = 600.0,
         lease_ms: int = LEASE_MS,
-        seen: int = 0,
+        seen: LargestSeen | None = None,
         withholds: Callable[[], bool] = lambda: False,
         step_done: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -110,7 +111,7 @@ class Publisher:
         self._holder = new_id()
         self._lease_ms = lease_ms
         self._lease_until = 0.0
-        self._seen = seen
+        self._seen = LargestSeen() if seen is None else seen
         self._frontier: Frontier | None = None
         self._served: Publication | None = None
         self._swept_at = 0.0
@@ -155,10 +156,6 @@ class Publisher:
         await self._serve()
         await self._sweep()
 
-    def saw(self, size: int) -> None:
-        """Take down that a tree of `size` leaves was seen outside: nothing smaller is signed from now on."""
-        self._seen = max(self._seen, size)
-
     async def stop(self) -> None:
         """Finish the step under way and give the lease back."""
         await self.pulse.stop()
@@ -185,7 +182,7 @@ class Publisher:
         if before.token != self.token:
             self.token = None
             return
-        self._refuse_to_go_back(before, size)
+        await self._refuse_to_go_back(before, size)
         age_s = (self._clock.now() - before.signed_at).total_seconds()
         if before.note is not None and size == before.size and age_s < self._republish_s:
             return
@@ -208,13 +205,18 @@ class Publisher:
         self._frontier = frontier
         self._step_done("swap")
 
-    def _refuse_to_go_back(self, before: Publication, size: int) -> None:
+    async def _refuse_to_go_back(self, before: Publication, size: int) -> None:
         served = self._files.checkpoint()
-        largest = max(before.size, self._seen, 0 if served is None else served_size(served))
         if served is not None and not served.startswith(f"{self._signer.origin}\n"):
             raise LogWentBack(f"the folder {self._files.root} serves another log")
-        if size < largest:
-            raise LogWentBack(f"the database holds {size} entries, but {largest} were published")
+        self._seen.saw(before.size, "the publication row")
+        self._seen.saw(0 if served is None else served_size(served), "the published checkpoint")
+        if size < self._seen.size:
+            # Another process may have published since the head was read; what it published is in the head by now.
+            _, size, _ = await self._database.read(_state, cheap=True)
+        behind = self._seen.compare(size)
+        if behind is not None:
+            raise LogWentBack(f"the database holds {size} entries, but {behind.facts['seen']} were published")
 
     def _recompute(self, before: Publication, size: int) -> Frontier:
         """Return the compact range of the first `size` rows, from the rows since the last one this process computed."""

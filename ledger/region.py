@@ -22,16 +22,18 @@ from ledger.catalogue_cache import CatalogueCache
 from ledger.clock import Clock, SystemClock
 from ledger.committing import Committer
 from ledger.config import RegionConfig
+from ledger.cosigning import FILE as WITNESSED_FILE
 from ledger.cosigning import Cosigner
 from ledger.database import Database, Reading, Writing
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
 from ledger.history import load_event
+from ledger.largest_seen import LargestSeen
 from ledger.log_signing import LogSigner
 from ledger.pacing import Pulse
 from ledger.proposals import Proposal
-from ledger.public_files import PublicFiles
+from ledger.public_files import CHECKPOINT, PublicFiles
 from ledger.publishing import Publisher
 from ledger.region_keys import LOG_KEYS, OWN, STATEMENT, prepare_keys
 from ledger.schema import require_newest
@@ -46,12 +48,14 @@ from ledger.vault import Vault
 from ledger.witness_identity import WitnessIdentity, witness_name
 from ledger.witness_policies import log_policy, policy_of
 from ledger.writer import Writer
-from verifiers.checkpoint import LogPolicy
+from verifiers.checkpoint import LogPolicy, open_checkpoint
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.entry import FIRST_PREV, REGION
+from verifiers.errors import VerificationError
 from verifiers.merkle import Frontier
 from verifiers.trust_document import Names
 from verifiers.trusted_peers import Intervals, WitnessService
+from verifiers.witness_policy import WitnessPolicy
 
 if TYPE_CHECKING:
     from ledger.following import Following
@@ -87,13 +91,14 @@ class Region:
         self.root_certificate = b64u_decode(opened.facts["root"])
         self.vault = Vault.open(store)
         self.files = PublicFiles(config.tiles)
+        self.seen = LargestSeen()
         self.slots = SlotPool(database, store.secret("slots"), config.base_url)
         self._catalogues = CatalogueCache(catalogue)
         self._signers: dict[str, Signer] = {}
         log = LogSigner(self.origin, tuple(store.signer(name) for name in LOG_KEYS))
         self.vkeys = log.vkeys
         self.cosigner: Cosigner | None = None
-        rules = Rules(self.origin, self.vault, clock, self._catalogues.at, ahead=self._is_ahead)
+        rules = Rules(self.origin, self.vault, clock, self._catalogues.at, ahead=self._is_ahead, seen=self.seen)
         self.writer = Writer(Committer(database, rules))
         self.publisher = Publisher(
             database,
@@ -102,6 +107,7 @@ class Region:
             log,
             interval_s=config.publish_interval_ms / 1000,
             republish_s=config.republish_interval_s,
+            seen=self.seen,
             withholds=lambda: self.withholds,
         )
         self.status = StatusPublisher(
@@ -110,7 +116,8 @@ class Region:
             clock,
             origin=self.origin,
             signer=lambda: self.signer(None, "status"),
-            leads=lambda: self.publisher.token,
+            # A list of a state that others have seen go on would take revocations back.
+            leads=lambda: None if self.seen.trouble is not None else self.publisher.token,
             ttl_s=config.status_ttl_s,
         )
         self.witness_identity = WitnessIdentity(store)
@@ -174,6 +181,7 @@ class Region:
             region.publisher.takes_over = takes_over
             region.reach(outside)
             await database.read(region.witness_identity.refresh)
+            await region.look_back()
         except BaseException:
             database.close()
             raise
@@ -184,6 +192,20 @@ class Region:
         """Give the region its way to other services, and with it to the witnesses of its log."""
         self.outside = outside
         self.cosigner = None if outside is None else Cosigner(self, outside)
+
+    async def look_back(self) -> None:
+        """Find out, before anything is written, how large the log is in other hands, and whether we are behind."""
+        own = log_policy(self.origin, self.vkeys, WitnessPolicy())
+        for name in (CHECKPOINT, WITNESSED_FILE):
+            note = self.files.read(name)
+            try:
+                size = 0 if note is None else open_checkpoint(note, own).size
+            except VerificationError:
+                continue  # not signed by this log: the publisher says so, and it proves nothing
+            self.seen.saw(size, "the published checkpoint")
+        if self.cosigner is not None:
+            await self.cosigner.look_back()
+        self.seen.compare((await self.database.read(read_head)).size)
 
     async def close(self) -> None:
         """Write and publish what is under way, then give everything back."""
@@ -244,7 +266,9 @@ class Region:
         """Tell for each part whether it works right now: `{"database": {"ready": true}, …}` with a `detail` if not."""
         checks: dict[str, dict[str, Any]] = {"database": {"ready": True}, "writer": {"ready": True}}
         try:
-            await self.database.read(read_head, cheap=True)
+            behind = self.seen.compare((await self.database.read(read_head, cheap=True)).size)
+            if behind is not None:
+                checks["log"] = {"ready": False, "detail": str(behind.code), **behind.facts}
         except Refusal as refusal:
             checks["database"] = {"ready": False, "detail": str(refusal.code)}
         trouble = self.writer.trouble

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from ledger.errors import Code, Refusal
 from ledger.events import Event, project
 from ledger.history import index_events
 from ledger.idempotency import answer_row, find_answers
+from ledger.largest_seen import LargestSeen
 from ledger.proposals import Committed, Condition, Replayed
 from ledger.sealing import CATALOGUE_KINDS, SealedDraft, SealedProposal
 from ledger.tables.log import entries, head, record_keys, records
@@ -67,11 +68,15 @@ class Sequenced:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the transaction needs to know beside the batch; `ahead` tells that others' clocks are behind ours."""
+    """What the transaction needs to know beside the batch.
+
+    `ahead` tells that others' clocks are behind ours, `seen` how large the log is known to be in other hands.
+    """
 
     origin: str
     vault: Vault
     clock: Clock
+    seen: LargestSeen = field(default_factory=LargestSeen)
     catalogue_at: CatalogueAt
     ahead: Callable[[], bool] = lambda: False
 
@@ -126,9 +131,13 @@ def _head(row: Any) -> Head:
 def writable_head(tx: Writing, rules: Rules) -> tuple[Head, datetime]:
     """Lock the head and return it with the time now.
 
-    Raises `Refusal` with log.missing, log.other, clock.behind or clock.ahead where nothing may be written.
+    Raises `Refusal` with log.missing, log.other, log.rolled_back, clock.behind or clock.ahead where nothing may be
+    written.
     """
     start, now = lock_head(tx, rules.clock)
+    behind = rules.seen.compare(start.size)
+    if behind is not None:
+        raise behind
     if start.origin != rules.origin:
         raise Refusal(Code.LOG_OTHER, found=start.origin)
     if now < start.at - CLOCK_BEHIND:

@@ -123,12 +123,13 @@ class WitnessCalls:
             old = size
         raise WitnessFailed(f"it named another size {TRIES} times")
 
-    async def proves(self, witness: PolicyWitness, size: int) -> int | None:
-        """Return the size of a checkpoint of more than `size` leaves that our own keys signed, if `witness` shows one.
+    async def proves(self, address: str, size: int) -> int | None:
+        """Return the size of a checkpoint of more than `size` leaves that our own keys signed, if the witness at
+        `address` shows one.
 
         This is what no liar can make up: either we have forgotten it, or somebody else has our keys.
         """
-        url = f"{witness.url}/{origin_hash(self._policy.origin)}/checkpoint"
+        url = f"{address}/{origin_hash(self._policy.origin)}/checkpoint"
         try:
             answer = await self._outside.get(url, limit=note.MAX_BYTES)
             opened = open_checkpoint(answer.body, self._policy) if answer.status == 200 else None

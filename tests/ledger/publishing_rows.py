@@ -8,6 +8,7 @@ from sqlalchemy import insert, update
 from keys.memory_store import MemoryKeyStore
 from ledger.clock import ManualClock
 from ledger.database import Database, Writing
+from ledger.largest_seen import LargestSeen
 from ledger.log_signing import LogSigner
 from ledger.public_files import PublicFiles
 from ledger.publishing import Publisher
@@ -79,8 +80,9 @@ def publisher(
             raise Crash(step)
 
     clock = ManualClock(NOON)
+    known = LargestSeen(seen)
     return Publisher(
-        rows.database, files, clock, signer, interval_s=0.01, lease_ms=lease_ms, seen=seen, step_done=step_done
+        rows.database, files, clock, signer, interval_s=0.01, lease_ms=lease_ms, seen=known, step_done=step_done
     )
 
 

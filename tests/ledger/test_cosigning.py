@@ -10,6 +10,7 @@ import pytest
 
 from ledger import keys_registry, witness_states, witnessed
 from ledger.cosigning import FILE, Cosigner
+from ledger.errors import Code, Refusal
 from ledger.outside import Answer
 from ledger.publishing import LogWentBack
 from ledger.region import Region
@@ -243,7 +244,10 @@ async def test_a_whole_quorum_that_has_seen_more_stops_the_signing(sqlite_url: s
         a.instead = b.instead = boasting
         await cosigner.step()
 
-        await keys_registry.rotate(region, OPERATOR, None, "peer")  # issuing goes on
+        # What were written now would be a second history, found out by nobody once it is longer than the first.
+        with pytest.raises(Refusal) as refused:
+            await keys_registry.rotate(region, OPERATOR, None, "peer")
+        assert refused.value.code is Code.LOG_ROLLED_BACK
         region.publisher.pulse.wake()
         await asyncio.sleep(0.2)
         assert isinstance(region.publisher.pulse.fault, LogWentBack)
@@ -277,7 +281,9 @@ async def test_our_own_signature_on_more_than_we_have_stops_the_signing(database
 
         await again.look_back()
 
-        await keys_registry.rotate(region, OPERATOR, None, "peer")
+        with pytest.raises(Refusal) as refused:
+            await keys_registry.rotate(region, OPERATOR, None, "peer")
+        assert refused.value.code is Code.LOG_ROLLED_BACK
         with pytest.raises(LogWentBack):
             await region.publisher.step()
 
