@@ -79,11 +79,9 @@ class Code(StrEnum):
     LOG_EXISTS = "log.exists"
     LOG_MISSING = "log.missing"
     LOG_OTHER = "log.other"
+    LOG_ROLLED_BACK = "log.rolled_back"
     SCHEMA_OUTDATED = "schema.outdated"
 
-    LOG_ROLLED_BACK = "log.rolled_back"
-    # idempotency
-    IDEMPOTENCY_CONFLICT = "idempotency.conflict"
     # backups
     BACKUP_INCOMPLETE = "backup.incomplete"
     BACKUP_DAMAGED = "backup.damaged"
@@ -91,6 +89,8 @@ class Code(StrEnum):
     BACKUP_UNSAFE = "backup.unsafe"
     DATABASE_NOT_EMPTY = "database.not_empty"
 
+    # idempotency
+    IDEMPOTENCY_CONFLICT = "idempotency.conflict"
     ANSWER_ERASED = "answer.erased"
 
     # lineage

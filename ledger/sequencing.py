@@ -76,9 +76,9 @@ class Rules:
     origin: str
     vault: Vault
     clock: Clock
-    seen: LargestSeen = field(default_factory=LargestSeen)
     catalogue_at: CatalogueAt
     ahead: Callable[[], bool] = lambda: False
+    seen: LargestSeen = field(default_factory=LargestSeen)
 
 
 _head_columns = (*head.columns,)
@@ -135,11 +135,11 @@ def writable_head(tx: Writing, rules: Rules) -> tuple[Head, datetime]:
     written.
     """
     start, now = lock_head(tx, rules.clock)
+    if start.origin != rules.origin:
+        raise Refusal(Code.LOG_OTHER, found=start.origin)
     behind = rules.seen.compare(start.size)
     if behind is not None:
         raise behind
-    if start.origin != rules.origin:
-        raise Refusal(Code.LOG_OTHER, found=start.origin)
     if now < start.at - CLOCK_BEHIND:
         raise Refusal(Code.CLOCK_BEHIND, retry_after=max(1, int((start.at - now).total_seconds())))
     if rules.ahead():
