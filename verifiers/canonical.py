@@ -23,7 +23,6 @@ MAX_BYTES = 65_536
 _MAX_INTEGER = 2**53 - 1
 _SCALARS = frozenset({str, int, bool, type(None)})
 _CONTAINERS = frozenset({dict, list})
-_KNOWN = _SCALARS | _CONTAINERS
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_STRICT_INTEGER
@@ -83,8 +82,7 @@ def decode_object(data: bytes, limit: int = MAX_BYTES) -> dict[str, Any]:
 def _is_plain(value: object) -> bool:
     """Tell quickly that the shape of `value` is in the domain; `False` means that `_fault` has to look.
 
-    Kinds are compared a container at a time, and what a string or an integer holds is left to `_dumped`: that is ten
-    times as fast as looking at every value.
+    What a string or an integer holds is left to `_dumped`: that is ten times as fast as looking into every value.
     """
     level: list[Any] = [value]
     if type(value) not in _CONTAINERS:
@@ -99,12 +97,14 @@ def _is_plain(value: object) -> bool:
                 except TypeError:
                     return False
                 item = item.values()
-            kinds = {*map(type, item)}
-            if kinds <= _SCALARS:
-                continue
-            if not kinds <= _KNOWN:
-                return False
-            below += [each for each in item if type(each) in _CONTAINERS]
+            for each in item:
+                kind = type(each)
+                if kind is str or kind is int:
+                    continue
+                if kind is dict or kind is list:
+                    below.append(each)
+                elif kind not in _SCALARS:
+                    return False
         if not below:
             return True
         level = below

@@ -9,7 +9,9 @@ binary payload: type, issuer and list as small numbers that the trust list expla
 
 import datetime as dt
 import re
+import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from verifiers.encoding import b32_decode, b32_encode
@@ -24,11 +26,15 @@ NAME_BYTES_MAX: Final = 36
 SERIAL_LENGTH_MAX: Final = 40
 
 _EPOCH = dt.date(2000, 1, 1)
+_EPOCH_DAY = _EPOCH.toordinal()
 _OPEN_ENDED = 0xFFFF
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SERIAL = re.compile(r"[0-9A-Z]{1,40}")
 _HEAD = b"\xd2\x84\x4d\xa2\x01\x26\x04\x48"  # tag 18, array(4), bstr(13), {1: -7, 4: bstr(8) …
 _CONTEXT = b"\x84\x6aSignature1"
+_KID_LENGTH = 8
+_PROTECTED_END = len(_CONTEXT) + len(_HEAD) - 2 + _KID_LENGTH
+_NUMBERS = struct.Struct(">BHHHHHHI")
 _PREFIX = re.compile(r"HTTPS?://[A-Z0-9.\-:]{1,80}/V")
 
 
@@ -76,15 +82,22 @@ def sig_structure(payload: CodePayload, kid: bytes) -> bytes:
 
     Raises `ValueError` where a number, date, serial or name does not fit its place.
     """
+    if len(kid) != _KID_LENGTH:
+        raise ValueError("a key id has 8 bytes")
     return _sig_structure(kid, format_payload(payload))
 
 
 def build_code(payload: CodePayload, kid: bytes, signature: bytes) -> bytes:
     """The whole COSE_Sign1; `signature` is 64 bytes r‖s over `sig_structure(payload, kid)`."""
-    if len(kid) != 8 or len(signature) != 64:
-        raise ValueError("a key id has 8 bytes, a signature 64")
-    data = format_payload(payload)
-    return _HEAD + kid + b"\xa0" + _byte_string(data) + b"\x58\x40" + signature
+    return signed_code(sig_structure(payload, kid), signature)
+
+
+def signed_code(structure: bytes, signature: bytes) -> bytes:
+    """The whole COSE_Sign1 for what `sig_structure` gave, and 64 bytes r‖s over it."""
+    if len(signature) != 64:
+        raise ValueError("a signature has 64 bytes")
+    protected, payload = structure[len(_CONTEXT) : _PROTECTED_END], structure[_PROTECTED_END + 1 :]
+    return _HEAD[:2] + protected + b"\xa0" + payload + b"\x58\x40" + signature
 
 
 def parse_code(cose: bytes) -> UnverifiedCode:
@@ -150,19 +163,17 @@ def format_payload(payload: CodePayload) -> bytes:
     flags = len(name) | payload.name_cut << 7 | payload.several_holders << 6
     until = _OPEN_ENDED if payload.valid_until is None else _day_number(payload.valid_until)
     try:
-        numbers = b"".join(
-            (
-                bytes((VERSION,)),
-                payload.type_number.to_bytes(2),
-                payload.issuer_number.to_bytes(2),
-                payload.version.to_bytes(2),
-                _day_number(payload.valid_from).to_bytes(2),
-                until.to_bytes(2),
-                payload.list_number.to_bytes(2),
-                payload.status_idx.to_bytes(4),
-            )
+        numbers = _NUMBERS.pack(
+            VERSION,
+            payload.type_number,
+            payload.issuer_number,
+            payload.version,
+            _day_number(payload.valid_from),
+            until,
+            payload.list_number,
+            payload.status_idx,
         )
-    except OverflowError as error:
+    except struct.error as error:
         raise ValueError("a number does not fit its place") from error
     return numbers + _pack_serial(payload.serial) + bytes((flags,)) + name
 
@@ -209,7 +220,7 @@ def _byte_string(data: bytes) -> bytes:
 
 
 def _day_number(day: dt.date) -> int:
-    number = day.toordinal() - _EPOCH.toordinal()
+    number = day.toordinal() - _EPOCH_DAY
     if not 0 <= number < _OPEN_ENDED:
         raise ValueError("a date outside 2000 to 2179")
     return number
@@ -219,6 +230,7 @@ def _day(number: int) -> dt.date:
     return _EPOCH + dt.timedelta(days=number)
 
 
+@lru_cache(maxsize=SERIAL_LENGTH_MAX)
 def _serial_bytes(length: int) -> int:
     largest: int = 36**length - 1
     return (largest.bit_length() + 7) // 8

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from keys.errors import BadSignature
@@ -65,7 +66,7 @@ def payload(*, origin: str, ref: bytes, kind: str, by: str, event: str, facts: d
 
 def signing_input(kid: str, statement_payload: dict[str, Any]) -> bytes:
     """Give the bytes to sign with the ES256 key `kid`: ASCII `header.payload`."""
-    return f"{b64u_encode(_header(kid))}.{b64u_encode(canonical.encode(statement_payload))}".encode("ascii")
+    return f"{_header_segment(kid)}.{b64u_encode(canonical.encode(statement_payload))}".encode("ascii")
 
 
 def assemble(to_sign: bytes, signature: bytes) -> bytes:
@@ -142,6 +143,11 @@ def check_signature(statement: Statement, key_of: KeyOf) -> None:
         key.check(statement.signing_input, statement.signature)
     except BadSignature as error:
         raise SignatureFailed(Reason.STATEMENT_SIGNATURE, f"not signed by {statement.kid}") from error
+
+
+@lru_cache(maxsize=1024)
+def _header_segment(kid: str) -> str:
+    return b64u_encode(_header(kid))
 
 
 def _header(kid: str) -> bytes:
