@@ -10,7 +10,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: service-env ## Run the main job once on example data; artefacts in var/demo/
@@ -39,6 +39,10 @@ interop: dev-env ## Let other people's programs judge what this one makes
 .PHONY: bench
 bench: dev-env ## Measure, short profile; table and var/bench.json
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-growth
+bench-growth: dev-env ## Grow a region to a million licences on both databases; table, var/growth.json, plots
+	$(BIN)/python -m benchmarks.growth $(ARGS)
 
 .PHONY: lint
 lint: dev-env ## Check style, types, import contracts and house rules

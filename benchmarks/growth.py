@@ -161,7 +161,7 @@ def _read(client: ServiceClient, path: str) -> bytes:
 
 
 def _valid(verdict: dict[str, Any]) -> None:
-    if verdict["verdict"] != "valid":
+    if verdict["outcome"] != "valid":
         message = f"a licence that was issued is {verdict['verdict']}: {verdict['reasons']}"
         raise RuntimeError(message)
 

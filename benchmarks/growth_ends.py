@@ -101,7 +101,7 @@ def _tables(url: str) -> tuple[dict[str, int], int]:
             # Every index counts for its table.
             query = (
                 "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name"
-                " WHERE s.aggregate GROUP BY m.tbl_name"
+                " WHERE s.aggregate = TRUE GROUP BY m.tbl_name"
             )
         else:
             query = (

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TESTS = ["test", "test-long", "simulate", "interop"]
-TARGETS = ["help", "demo", "serve", *TESTS, "bench", "lint", "docs", "lock", "clean"]
+TARGETS = ["help", "demo", "serve", *TESTS, "bench", "bench-growth", "lint", "docs", "lock", "clean"]
 STRANGERS = {"aics"}
 """Folders of programs that run in an environment of their own, with what other people wrote."""
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
