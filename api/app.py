@@ -39,14 +39,16 @@ from api import (
     verification,
     witness,
 )
+from api.admission import Admission
 from api.auth import Tokens
 from api.call import Callers
 from api.composition import open_region
-from api.head_requests import HeadRequests
+from api.front import Service
 from api.metrics import Metrics
-from api.observation import Observation
+from api.patience import Patience
 from api.peer_caller import PeerDoor
 from api.peer_calls import SignedCalls
+from api.preparer import preparers_of
 from api.rendering import Rendering
 from api.settings import Settings
 from ledger.batches import BatchRunner
@@ -63,7 +65,7 @@ DESCRIPTION = """Issue, check, suspend and revoke electronic licences on a ledge
 Refusals are `application/problem+json` (RFC 9457); every `type` is listed in docs/problems.md."""
 
 ROUTERS = (
-    verification.router,  # routes are tried in this order, so the busiest come first
+    verification.router,
     licences.router,
     batches.router,
     codes.router,
@@ -89,7 +91,7 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
+def create_app(settings: Settings, region: Region | None = None) -> Service:
     """Return the application for `settings`; with a `region` given, that one is served and left open at the end."""
 
     @asynccontextmanager
@@ -104,18 +106,21 @@ def create_app(settings: Settings, region: Region | None = None) -> FastAPI:
 
     logs.configure(settings.log_level)
     metrics = Metrics()
-    app = FastAPI(title="Elicence", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    app = Service(title="Elicence", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.metrics = metrics
     app.state.identity_platform = _identity_platform(settings)
-    refused.install(app, metrics)
+    refused.install(app)
     for router in ROUTERS:
-        # Taken over as they are: nothing is added to a path, and one flat list is matched fastest.
+        # Taken over as they are: nothing is added to a path, and the table of direct routes is made of one flat list.
         app.router.routes.extend(router.routes)
     interface.install(app)
-    app.add_middleware(HeadRequests)
-    app.add_middleware(Observation, metrics=metrics)
+    app.open(metrics, _admission(settings), Patience(settings.body_timeout_s), verbose=settings.log_level == "DEBUG")
     return app
+
+
+def _admission(settings: Settings) -> Admission:
+    return Admission(most=settings.max_calls, wait_s=settings.max_wait_ms / 1000, most_long=settings.max_batches)
 
 
 @asynccontextmanager
@@ -146,6 +151,9 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
     app.state.pulses = {"cases": tending.pulse, "batches": runner.pulse}  # readiness asks them
     tending.pulse.start()
     runner.pulse.start()
+    region.preparers = preparers = preparers_of(settings, region)
+    if preparers is not None:
+        preparers.start()
     structlog.get_logger().info("ready", version=app.version, port=settings.port)
     try:
         yield
@@ -156,6 +164,9 @@ async def _serving(app: FastAPI, region: Region, settings: Settings) -> AsyncIte
             await following.stop()
             region.following = None
         await runner.stop()
+        if preparers is not None:
+            region.preparers = None
+            await preparers.stop()
         await tending.pulse.stop()
         if region.cosigner is not None:
             await region.cosigner.stop()

@@ -6,12 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from api.call import RegionNow, allowed
+from api.direct_route import DirectRoute
 from api.operations import described
 from ledger import daily_lists
 from ledger.actors import Actor
 from ledger.errors import Code, Refusal
 
-router = APIRouter(tags=["administration"])
+router = APIRouter(tags=["administration"], route_class=DirectRoute)
 
 MEDIA = "application/elicence-daily-list+jwt"
 Department = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$", description="Unified social credit code.")]

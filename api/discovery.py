@@ -7,12 +7,13 @@ import orjson
 from fastapi import APIRouter, Request, Response
 
 from api.call import RegionNow
+from api.direct_route import DirectRoute
 from api.operations import described
 from api.published import static_answer
 from keys.certificates import fingerprint
 from ledger.errors import Code, Refusal
 
-router = APIRouter(tags=["published"])
+router = APIRouter(tags=["published"], route_class=DirectRoute)
 
 _AGE = "public, max-age=300"
 

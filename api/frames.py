@@ -13,11 +13,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from PIL import Image, UnidentifiedImageError
 
 from api.call import allowed
+from api.direct_route import DirectRoute
 from api.operations import answer, described
 from ledger.actors import Actor
 from ledger.errors import Code, Refusal
 
-router = APIRouter(tags=["pages"])
+router = APIRouter(tags=["pages"], route_class=DirectRoute)
 
 MAX_BYTES: Final = 1_000_000
 MAX_PIXELS: Final = 4_000_000
@@ -30,7 +31,7 @@ Desk = Annotated[Actor, Depends(allowed("window", officer=False))]
 @router.post(
     "/pages/read-frame",
     summary="Read the code in a picture",
-    **described("readFrame", media="image/jpeg", refuses=["picture.", "body.too_large", "body.media_type"]),
+    **described("readFrame", media="image/jpeg", refuses=["picture.", "body.too_large", "body.too_slow", "body.media_type"]),
 )
 async def read_frame(request: Request, _: Desk) -> Response:
     """Return `{"text"}`, `null` where there is no code to be read."""

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Request, Response
 
 from api import metrics
 from api.call import RegionNow
+from api.direct_route import DirectRoute
 from api.operations import answer, described
 from ledger import peer_inbox
 from ledger.foreign_standing import standings
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], route_class=DirectRoute)
 
 
 @router.get("/healthz", summary="Is the process alive", **described("isAlive"))

@@ -25,7 +25,7 @@ from ledger.errors import Code
 
 _READ_BODY: Final = frozenset({posted, posted_or_none})
 _BODY: Final = frozenset(str(code) for code in Code if code.startswith("body.") and code != Code.BODY_INVALID)
-_ANY: Final = frozenset({Code.INTERNAL, Code.DATABASE_UNAVAILABLE, Code.RECORD_DAMAGED})
+_ANY: Final = frozenset({Code.INTERNAL, Code.SERVICE_BUSY, Code.DATABASE_UNAVAILABLE, Code.RECORD_DAMAGED})
 _CALLER: Final = frozenset(
     {
         Code.TOKEN_MISSING,

@@ -1,11 +1,62 @@
 """What Prometheus sees: rates, sizes and ages; labels from closed sets only, so nobody can make them grow."""
 
-from collections.abc import Iterable, Mapping
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Answers(Collector):
+    """Answers by route, method and status, and how long they took: plain numbers, because every call adds to them.
+
+    Written by the event loop, read by whoever collects: copies are taken under the interpreter's lock.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, int], int] = {}
+        self._times: dict[str, list[float]] = {}  # by route: a count for each bucket and one beyond, then their sum
+        self._created: dict[object, float] = {}
+
+    def note(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answer of a route's pattern."""
+        key = (route, method, status)
+        count = self._counts.get(key)
+        if count is None:
+            self._created[key], count = time.time(), 0
+        self._counts[key] = count + 1
+        times = self._times.get(route)
+        if times is None:
+            self._created[route] = time.time()
+            times = self._times[route] = [0] * (len(BUCKETS_S) + 2)
+        times[bisect_left(BUCKETS_S, seconds)] += 1
+        times[-1] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what was counted."""
+        counted = CounterMetricFamily(
+            "elicence_requests", "Answers by route pattern and status.", labels=["route", "method", "status"]
+        )
+        for key, count in self._counts.copy().items():
+            route, method, status = key
+            counted.add_metric([route, method, str(status)], count, created=self._created[key])
+        yield counted
+        timed = HistogramMetricFamily(
+            "elicence_request_seconds", "Time from the request's head to the answer's end.", labels=["route"]
+        )
+        names = [*(str(float(each)) for each in BUCKETS_S), "+Inf"]
+        for route, times in self._times.copy().items():
+            *counts, total = times.copy()
+            timed.add_metric([route], list(zip(names, accumulate(counts), strict=True)), total)
+            timed.add_sample("elicence_request_seconds_created", {"route": route}, self._created[route])
+        yield timed
 
 
 class Metrics:
@@ -13,19 +64,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "elicence_requests_total",
-            "Answers by route pattern and status.",
-            ["route", "method", "status"],
-            registry=self.registry,
-        )
-        self.seconds = Histogram(
-            "elicence_request_seconds",
-            "Time from the request's head to the answer's end.",
-            ["route"],
-            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
-            registry=self.registry,
-        )
+        self.answers = Answers()
+        self.registry.register(self.answers)
         self.refusals = Counter("elicence_refusals_total", "Refusals by code.", ["code"], registry=self.registry)
         self.verdicts = Counter("elicence_verdicts_total", "Verdicts by outcome.", ["outcome"], registry=self.registry)
         self.queue = Gauge("elicence_writer_queue", "Proposals waiting for the writer.", registry=self.registry)

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import orjson
 from fastapi import APIRouter, Path, Response
 
+from api.direct_route import DirectRoute
 from ledger.errors import Code, Refusal
 from verifiers.reasons import NOTE_TITLES, TITLES
 
@@ -25,7 +26,7 @@ _POLICY = (
     "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-router = APIRouter(tags=["pages"], include_in_schema=False)
+router = APIRouter(tags=["pages"], route_class=DirectRoute, include_in_schema=False)
 
 
 @cache

@@ -12,13 +12,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.call import RegionNow
+from api.direct_route import DirectRoute
 from api.operations import described
 from ledger import cosigning, status_tokens, trust_publishing
 from ledger.errors import Code, Refusal
 from ledger.precompressed import SUFFIX
 from ledger.receipts import receipt_of
 
-router = APIRouter(tags=["published"])
+router = APIRouter(tags=["published"], route_class=DirectRoute)
 
 TILE_PATH = re.compile(r"(?:entries|[0-9]{1,2})/(?:x[0-9]{3}/){0,5}[0-9]{3}(?:\.p/[0-9]{1,3})?")
 """Paths of C2SP tlog-tiles; anything else never reaches the file system."""

@@ -1,4 +1,4 @@
-"""From exceptions to answers: the handlers that every route shares."""
+"""From exceptions to answers: one place for every route, called through the framework or directly."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from api import problems
 from api.metrics import Metrics
@@ -23,38 +24,49 @@ class Refused(Exception):
         super().__init__(*refusals)
 
 
-def install(app: FastAPI, metrics: Metrics) -> None:
+def install(app: FastAPI) -> None:
     """Give `app` an answer for every exception a route can end in."""
 
-    def answer(request: Request, refusals: Sequence[Refusal]) -> Response:
-        metrics.refusals.labels(str(refusals[0].code)).inc()
-        return respond(request, refusals)
+    async def answered(request: Request, error: Exception) -> Response:
+        return answer_to(request, error)
 
-    async def refused(request: Request, error: Exception) -> Response:
-        return answer(request, error.refusals if isinstance(error, Refused) else [error])  # type: ignore[list-item]
+    for kind in (Refusal, Refused, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, answered)
 
-    async def not_http(request: Request, error: Exception) -> Response:
-        cause = error.__cause__
-        if isinstance(cause, Refusal):  # the framework wraps whatever reading a body raises
-            return answer(request, [cause])
-        status = getattr(error, "status_code", 500)
-        return answer(request, [Refusal(_BY_STATUS.get(status, Code.BODY_INVALID if status < 500 else Code.INTERNAL))])
 
-    async def invalid(request: Request, error: Exception) -> Response:
-        found = error.errors() if isinstance(error, RequestValidationError) else []
-        return answer(request, [_finding(each) for each in found[:50]] or [Refusal(Code.BODY_INVALID)])
+def hung_up(error: Exception) -> bool:
+    """Whether a route ended because its caller left: there is nobody to answer, and nothing went wrong here."""
+    return isinstance(error, ClientDisconnect) or isinstance(error.__cause__, ClientDisconnect)
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        structlog.get_logger().error(
-            "unexpected", exc_info=error, route=getattr(request.scope.get("route"), "path", None)
-        )
-        return answer(request, [Refusal(Code.INTERNAL)])
 
-    app.add_exception_handler(Refusal, refused)
-    app.add_exception_handler(Refused, refused)
-    app.add_exception_handler(HTTPException, not_http)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Exception, unexpected)
+def answer_to(request: Request, error: Exception) -> Response:
+    """Return the problem answer for what a route ended in, and count it."""
+    refusals = _refusals(request, error)
+    metrics: Metrics = request.app.state.metrics
+    metrics.refusals.labels(str(refusals[0].code)).inc()
+    return respond(request, refusals)
+
+
+def _refusals(request: Request, error: Exception) -> Sequence[Refusal]:
+    if isinstance(error, Refusal):
+        return [error]
+    if isinstance(error, Refused):
+        return error.refusals
+    if isinstance(error, RequestValidationError):
+        return [_finding(each) for each in error.errors()[:50]] or [Refusal(Code.BODY_INVALID)]
+    if isinstance(error, HTTPException):
+        if isinstance(error.__cause__, Refusal):  # the framework wraps whatever reading a body raises
+            return [error.__cause__]
+        return [
+            Refusal(_BY_STATUS.get(error.status_code, Code.BODY_INVALID if error.status_code < 500 else Code.INTERNAL))
+        ]
+    if not hung_up(error):
+        _tell(request, error)
+    return [Refusal(Code.INTERNAL)]
+
+
+def _tell(request: Request, error: Exception) -> None:
+    structlog.get_logger().error("unexpected", exc_info=error, route=getattr(request.scope.get("route"), "path", None))
 
 
 def respond(request: Request, refusals: Sequence[Refusal]) -> Response:

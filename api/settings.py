@@ -97,6 +97,34 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(
         default=536_870_912, ge=65_536, description="Largest batch in bytes, all rows together."
     )
+    max_calls: int = Field(
+        default=2048,
+        ge=32,
+        le=65_536,
+        description="Calls of one kind under way in a process; one more is told to wait.",
+    )
+    max_wait_ms: int = Field(
+        default=1000,
+        ge=50,
+        le=60_000,
+        description="Longest wait a call may expect when it is let in; beyond it is answered 503 with Retry-After.",
+    )
+    max_batches: int = Field(default=16, ge=1, le=1024, description="Batches a process takes in at the same time.")
+    body_timeout_s: float = Field(
+        default=15.0, gt=0, le=600, description="Seconds a body may take before it has to bring 16 KiB a second."
+    )
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, le=600, description="Seconds a connection may take to send the head of a request."
+    )
+    idle_timeout_s: int = Field(
+        default=65, ge=1, le=3600, description="Seconds a connection is kept open between two requests."
+    )
+    max_connections: int = Field(
+        default=16_384,
+        ge=64,
+        le=1_000_000,
+        description="Connections of a process; beyond, those that are idle are closed. Bounded by open files, too.",
+    )
     token_ttl_s: int = Field(default=600, ge=30, le=3600, description="Life of an access token.")
     identity_issuer: str | None = Field(
         default=None, description="Issuer of holders' identity tokens (RFC 8693); none: no holders."
@@ -107,7 +135,20 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on.")
+    backup_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days after which `elicence backup` removes a backup: it may hold what was erased since.",
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Serving processes; more than one needs PostgreSQL.")
+
+    preparers: int | None = Field(
+        default=None,
+        ge=0,
+        le=64,
+        description="Processes beside each serving one that prepare licences; absent: as many as cores, at most 4.",
+    )
 
     @field_validator("epoch", mode="after")
     @classmethod

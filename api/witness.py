@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
 
+from api.direct_route import DirectRoute
 from api.metrics import Metrics
 from api.operations import described
 from api.published import NOTE, REVALIDATE, static_answer
@@ -15,7 +16,7 @@ from ledger.errors import Code, Refusal
 from ledger.witnessing import Outcome, Result, Witness
 from verifiers.add_checkpoint import MAX_BYTES
 
-router = APIRouter(tags=["witness"])
+router = APIRouter(tags=["witness"], route_class=DirectRoute)
 
 SIZE: Final = "text/x.tlog.size"
 STATUS: Final = {

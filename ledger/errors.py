@@ -27,6 +27,7 @@ class Code(StrEnum):
     BODY_TOO_DEEP = "body.too_deep"
     BODY_INVALID = "body.invalid"
     BODY_MEDIA_TYPE = "body.media_type"
+    BODY_TOO_SLOW = "body.too_slow"
     PARAMETER_INVALID = "parameter.invalid"
     ROW_TOO_LONG = "row.too_long"
     BATCH_TOO_LONG = "batch.too_long"
@@ -39,6 +40,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method.not_allowed"
     IDEMPOTENCY_MISSING = "idempotency.missing"
     OPERATOR_MISSING = "operator.missing"
+    SERVICE_BUSY = "service.busy"
     INTERNAL = "internal"
 
     # settings

@@ -1,0 +1,160 @@
+"""The door of the service: what every call passes, in one place, because it is on the path of every call.
+
+A call is let in or sent away (`api.admission`), its body gets a time to come in (`api.patience`), its route is found in
+a table, its answer or refusal is written, and what came of it is counted, timed and logged under the route's pattern.
+Routes the table does not have go through the framework. HEAD is answered as GET without the body (RFC 9110 §9.3.2).
+"""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api import refused
+from api.admission import Admission
+from api.direct_route import DirectRoute, RouteTable
+from api.metrics import Metrics
+from api.patience import Patience
+from ledger.errors import Refusal
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SLOW_S: Final = 1
+"""Answers that take longer are logged."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+_HUNG_UP: Final = 499
+"""Noted where the caller left before there was an answer; nobody ever sees it."""
+
+
+class Service(FastAPI):
+    """The application behind its door."""
+
+    front: "Front | None" = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call, or run the lifespan."""
+        if self.front is not None and scope["type"] == "http":
+            await self.front(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def open(self, metrics: Metrics, admission: Admission, patience: Patience, *, verbose: bool) -> None:
+        """Put the door in front, once all routes are there; `verbose` logs every call."""
+        self.front = Front(self, super().__call__, metrics, admission, patience, verbose=verbose)
+
+
+class Front:
+    """ASGI application around another one."""
+
+    def __init__(
+        self,
+        app: FastAPI,
+        framework: Application,
+        metrics: Metrics,
+        admission: Admission,
+        patience: Patience,
+        *,
+        verbose: bool,
+    ) -> None:
+        self._app = app
+        self._framework = framework
+        self._table = RouteTable(app.routes)
+        self._metrics = metrics
+        self._admission = admission
+        self._patience = patience
+        self._verbose = verbose
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call and note what came of it."""
+        began, method = time.perf_counter(), scope["method"]
+        if method == "HEAD":
+            scope, send = {**scope, "method": "GET"}, _bodiless(send)
+        scope["app"] = self._app
+        # Mounted below a prefix, paths are not what the table has.
+        found = None if scope.get("root_path") else self._table.find(scope["method"], scope["path"])
+        status = 500
+        try:
+            if found is None:
+                status = await self._by_framework(scope, receive, send)
+            else:
+                scope["route"], scope["path_params"] = found
+                status = await self._directly(found[0], scope, receive, send)
+        finally:
+            self._note(scope, method, status, time.perf_counter() - began)
+
+    async def _directly(self, route: DirectRoute, scope: Scope, receive: Receive, send: Send) -> int:
+        if scope["method"] in _WITH_BODY:
+            receive = self._patience.lent(receive)
+        request = route.request_class(scope, receive)
+        place = self._admission.place(route.path)
+        if isinstance(place, Refusal):
+            return await _send(refused.answer_to(request, place), scope, receive, send)
+        with place:
+            try:
+                response = await route.direct(request)  # type: ignore[misc] # the table holds no others
+            except Exception as error:  # noqa: BLE001 - whatever a route ends in is answered, as the framework would
+                if refused.hung_up(error):
+                    return _HUNG_UP
+                response = refused.answer_to(request, error)
+            return await _send(response, scope, receive, send)
+
+    async def _by_framework(self, scope: Scope, receive: Receive, send: Send) -> int:
+        status = 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), _NO_SNIFFING]
+            await send(message)
+
+        place = self._admission.place("")
+        if isinstance(place, Refusal):
+            return await _send(refused.answer_to(Request(scope, receive), place), scope, receive, send)
+        with place:
+            await self._framework(scope, self._patience.lent(receive), noting)
+        return status
+
+    def _note(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "(none)")
+        # A method is any word a caller likes; a label for each would fill the memory.
+        if method not in _METHODS:
+            method = "OTHER"
+        self._metrics.answers.note(route, method, status, seconds)
+        if status >= 500 or seconds > SLOW_S:
+            structlog.get_logger().warning(
+                "answer", route=route, method=method, status=status, ms=round(seconds * 1000)
+            )
+        elif self._verbose:
+            structlog.get_logger().debug("answer", route=route, method=method, status=status, ms=round(seconds * 1000))
+
+
+async def _send(response: Response, scope: Scope, receive: Receive, send: Send) -> int:
+    """Send an answer and return its status."""
+    response.raw_headers.append(_NO_SNIFFING)
+    status = response.status_code
+    if isinstance(response, StreamingResponse) or response.background is not None:
+        await response(scope, receive, send)
+        return status
+    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body})
+    return status
+
+
+def _bodiless(send: Send) -> Send:
+    async def bodiless(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)}
+        await send(message)
+
+    return bodiless
