@@ -1,6 +1,5 @@
-"""`elicence audit | rebuild | restore | export | bundle | erase`: is what is stored what was signed, and what then?"""
+"""`elicence audit | rebuild | export | bundle | erase`: is what is stored what was signed, and what then?"""
 
-import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.cli import witness_service
 from api.cli.answers import answering, print_json, say
 from api.cli.catalogue import in_region
 from api.cli.key_refusals import EXIT_REFUSED
@@ -25,7 +23,6 @@ from ledger.database import Database
 from ledger.errors import Code, Refusal
 from ledger.rebuilding import rebuild as rebuild_projections
 from ledger.region import Region
-from ledger.status_slots import skip_ahead
 from ledger.vault import Vault
 from verifiers.checkpoint import parse_checkpoint
 from verifiers.note import parse_note
@@ -81,28 +78,6 @@ def rebuild(as_json: AsJson = False) -> None:
     else:
         replaced = ", ".join(done.replaced) or "（无 none）"
         typer.echo(f"{done.size} 条 entries；已替换 replaced: {replaced}")
-
-
-def restore(as_json: AsJson = False) -> None:
-    """从备份恢复数据库之后、启动之前运行一次。Run once after the database came back from a backup, before serving."""
-    with answering(as_json):
-        settings = settings_or_exit()
-        store = open_store(settings)
-        database = Database.open(settings.database_url)
-        try:
-            with database.writing() as tx:
-                # Licences issued after the backup are in people's hands: no new one may share a bit with them.
-                skip_ahead(tx, store.secret("slots"), settings.base_url)
-            shredded = asyncio.run(erasing.replay_erasures(database))
-        finally:
-            database.close()
-        # What the witness cosigned after the backup is forgotten, so its keys may sign nothing more (protocol 33).
-        vkeys = witness_service.renewed()
-    if as_json:
-        print_json({"shredded": shredded, "witness": list(vkeys)})
-    else:
-        typer.echo(f"可以启动 ready to start；重新删除 shredded again: {shredded}")
-        say("见证密钥已换发 the witness has new keys")
 
 
 def export(

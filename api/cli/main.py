@@ -6,6 +6,7 @@ except ModuleNotFoundError:  # a verifier's bare install has this command too
     raise SystemExit("elicence needs the service's packages: pip install 'elicence-ledger[service]'") from None
 
 from api.cli import (
+    backups,
     catalogue,
     demo,
     equivalences,
@@ -35,7 +36,8 @@ app.command("demo")(demo.demo)
 app.command("bench")(service.bench)
 app.command("audit")(examination.audit)
 app.command("rebuild")(examination.rebuild)
-app.command("restore")(examination.restore)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
 app.command("export")(examination.export)
 app.command("bundle")(examination.bundle)
 app.command("erase")(examination.erase)
