@@ -1,12 +1,15 @@
 """NDJSON from a caller, line by line, in bounded memory: too long a line costs that line, not the batch."""
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import IO, Any, Final
 
 from api import strict_json
 from api.settings import Settings
-from ledger.batch_rows import BatchRow
+from ledger.batch_rows import BatchRow, key_of
 from ledger.errors import Code, Refusal
+from ledger.issue_requests import IssueRequest, parse_issue
+from ledger.issued import Given, Written, written
+from ledger.vault import Vault
 
 NDJSON: Final = "application/x-ndjson"
 MEDIA_TYPES: Final = frozenset({NDJSON, "application/ndjson", "application/jsonl", "application/json-lines"})
@@ -67,16 +70,53 @@ def row_of(number: int, line: bytes | None, limit: int) -> BatchRow:
     return BatchRow(number, ref, body)
 
 
+class Lines:
+    """A chunk of lines as a source for `ledger.issuing`: read where they are prepared, and answered in bytes there."""
+
+    def __init__(self, lines: Sequence[tuple[int, bytes | None]], limit: int, base_url: str) -> None:
+        self.lines = lines
+        self._limit = limit
+        self._base_url = base_url
+        self._refs: dict[int, str | None] = {}
+
+    def __reduce__(self) -> tuple[type["Lines"], tuple[Any, ...]]:
+        return Lines, (self.lines, self._limit, self._base_url)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def pick(self, positions: Sequence[int]) -> "Lines":
+        """Return those at `positions` alone."""
+        return Lines([self.lines[position] for position in positions], self._limit, self._base_url)
+
+    def row(self, position: int) -> BatchRow:
+        """Read one of them."""
+        return row_of(*self.lines[position], self._limit)
+
+    def request(self, position: int, client: str, vault: Vault) -> IssueRequest:
+        """Read one of them as a request. Raises its `Refusal`."""
+        row = self.row(position)
+        if row.refusal is not None:
+            raise row.refusal
+        self._refs[position] = row.ref
+        return parse_issue(row.body, key_of(vault, client, "issue", row))
+
+    def shown(self, position: int, given: Given) -> Written:
+        """Return the line of the answer, but for the number of the entry."""
+        named = {"client_ref": self._refs[position], "row": self.lines[position][0]}
+        return written(given, named, self._base_url)
+
+
 def put(file: IO[bytes], number: int, line: bytes | None) -> None:
     """Write a line to a spool: number, length, bytes."""
     size = _TOO_LONG if line is None else len(line)
     file.write(number.to_bytes(4, "big") + size.to_bytes(4, "big") + (line or b""))
 
 
-def take(file: IO[bytes], most: int, limit: int) -> list[BatchRow]:
-    """Read up to `most` rows back from a spool."""
-    rows: list[BatchRow] = []
-    while len(rows) < most and (head := file.read(8)):
+def take(file: IO[bytes], most: int) -> list[tuple[int, bytes | None]]:
+    """Read up to `most` lines back from a spool, with their numbers."""
+    found: list[tuple[int, bytes | None]] = []
+    while len(found) < most and (head := file.read(8)):
         size = int.from_bytes(head[4:], "big")
-        rows.append(row_of(int.from_bytes(head[:4], "big"), None if size == _TOO_LONG else file.read(size), limit))
-    return rows
+        found.append((int.from_bytes(head[:4], "big"), None if size == _TOO_LONG else file.read(size)))
+    return found

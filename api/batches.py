@@ -17,25 +17,27 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from api import problems
-from api.batch_input import MEDIA_TYPES, NDJSON, lines, put, row_of, take
+from api.batch_input import MEDIA_TYPES, NDJSON, Lines, lines, put, row_of, take
 from api.bodies import Body, Day, Line, PathId
 from api.call import Issuer, RegionNow, Tongue, idempotency_key
+from api.direct_route import DirectRoute
 from api.licences import ActBody, IssueBody
 from api.operations import answer, described
 from api.settings import Settings
 from ledger import batches
 from ledger.actors import Actor
-from ledger.batch_rows import CHUNK, BatchRow, work_off
+from ledger.batch_rows import CHUNK, BatchRow, issue_patiently, work_off
 from ledger.cursors import decode_cursor, encode_cursor
 from ledger.errors import Code, Refusal
-from ledger.issued import Issued
+from ledger.issued import Answered, Issued
+from ledger.issuing import Outcome
 from ledger.region import Region
 
-router = APIRouter(tags=["batches"])
+router = APIRouter(tags=["batches"], route_class=DirectRoute)
 
-_AHEAD: Final = 3
+_AHEAD: Final = 6
 _IN_MEMORY: Final = 1_048_576
-BATCH: Final = ("batch.", "body.too_large", "body.media_type")
+BATCH: Final = ("batch.", "body.too_large", "body.too_slow", "body.media_type")
 
 
 class EarlierVersion(Body):
@@ -126,27 +128,36 @@ class _Work:
         """Yield the answer, a chunk of rows at a time. Rows under way when the caller hangs up are finished."""
         under_way: deque[asyncio.Task[bytes]] = deque()
         with spool:
-            while rows := take(spool, CHUNK, self._settings.max_row_bytes):
-                under_way.append(asyncio.create_task(self._chunk(rows)))
+            while taken := take(spool, CHUNK):
+                source = Lines(taken, self._settings.max_row_bytes, self._region.base_url)
+                under_way.append(asyncio.create_task(self._chunk(source)))
                 if len(under_way) >= _AHEAD:
                     yield await under_way.popleft()
         while under_way:
             yield await under_way.popleft()
 
-    async def _chunk(self, rows: list[BatchRow]) -> bytes:
-        work = work_off(self._region, self._actor, self._kind, self._rule, rows)
-        [worked] = await asyncio.gather(work, return_exceptions=True)
+    async def _chunk(self, source: Lines) -> bytes:
+        [worked] = await asyncio.gather(self._worked(source), return_exceptions=True)
         if isinstance(worked, BaseException):
             # A fault of ours: the answer has begun, so it is said row by row; sent again, each row gets its outcome.
             structlog.get_logger().error("unexpected", exc_info=worked, route="/v1/licences/batch")
-        outcomes = [Refusal(Code.INTERNAL)] * len(rows) if isinstance(worked, BaseException) else worked
-        return b"".join(
-            orjson.dumps(
-                row_answer(row.number, row.ref, outcome, self._language, self._region.base_url),
-                option=orjson.OPT_APPEND_NEWLINE,
-                default=str,
-            )
-            for row, outcome in zip(rows, outcomes, strict=True)
+        outcomes = [Refusal(Code.INTERNAL)] * len(source) if isinstance(worked, BaseException) else worked
+        return b"".join(self._line(source, position, outcome) for position, outcome in enumerate(outcomes))
+
+    async def _worked(self, source: Lines) -> list[Outcome]:
+        if self._kind == "issue":
+            return await issue_patiently(self._region, self._actor, source)
+        rows = [source.row(position) for position in range(len(source))]
+        return await work_off(self._region, self._actor, self._kind, self._rule, rows)
+
+    def _line(self, source: Lines, position: int, outcome: Outcome) -> bytes:
+        if isinstance(outcome, Answered):
+            return outcome.answer
+        row = source.row(position)
+        return orjson.dumps(
+            row_answer(row.number, row.ref, outcome, self._language, self._region.base_url),
+            option=orjson.OPT_APPEND_NEWLINE,
+            default=str,
         )
 
 

@@ -26,6 +26,7 @@ from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
 from ledger.ids import new_id
 from ledger.issued import Issued, issued_before
+from ledger.issuing import Outcome
 from ledger.pacing import Pulse
 from ledger.tables.batches import batch_chunks, batches
 from verifiers.legal_dates import format_time
@@ -260,14 +261,14 @@ class BatchRunner:
             areas=frozenset(orjson.loads(batch.areas)),
         )
         if await region.database.read(lambda tx: _shut_out(tx, batch.client)):
-            outcomes: list[Issued | Refusal] = [Refusal(Code.CLIENT_DISABLED)] * len(rows)
+            outcomes: list[Outcome] = [Refusal(Code.CLIENT_DISABLED)] * len(rows)
         else:
-            outcomes = await work_off(region, actor, batch.kind, batch.rule, rows)
+            outcomes = await work_off(region, actor, batch.kind, batch.rule, rows, numbers_only=True)
         waiting = [each for each in outcomes if passes(each) or _must_wait(each)]
         if waiting and isinstance(waiting[0], Refusal):
             raise waiting[0]
         said = [
-            [row.number, row.ref, *((each.entry, None) if isinstance(each, Issued) else (None, _refusal_json(each)))]
+            [row.number, row.ref, *((None, _refusal_json(each)) if isinstance(each, Refusal) else (each.entry, None))]
             for row, each in zip(rows, outcomes, strict=True)
         ]
         sealed = await asyncio.to_thread(region.vault.seal_answer, orjson.dumps(said, default=str))
@@ -312,7 +313,7 @@ def _shut_out(tx: Reading, client: str) -> bool:
     return known is None or known.disabled
 
 
-def _must_wait(outcome: Issued | Refusal) -> bool:
+def _must_wait(outcome: Outcome) -> bool:
     """A full disk or a stopping writer is no answer to a row: the batch goes on when there is room again."""
     return isinstance(outcome, Refusal) and outcome.code in (Code.STORAGE_FULL, Code.WRITER_STOPPED)
 

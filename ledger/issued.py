@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from ledger.documents import Signed, compact_of, cose_of
 from ledger.errors import Code, Refusal
 from ledger.events import Event
@@ -102,6 +104,22 @@ def given_of(signed: Signed) -> Given:
     document = signed.document
     slot = document.slot
     return Given(document.thing, document.identifier, document.version, signed.compact, signed.cose, slot.uri, slot.idx)
+
+
+def written(given: Given, named: dict[str, Any], base_url: str) -> Written:
+    """Write out what `Issued.to_json` gives, after the members of `named`, as one line but for the entry's number."""
+    document = named | {
+        "id": given.id,
+        "identifier": given.identifier,
+        "version": given.version,
+        "licence": given.licence,
+        "code": code_text(base_url, given.cose),
+    }
+    rest = {
+        "receipt": f"{base_url}/v1/licences/{given.id}/receipt",
+        "status": {"uri": given.status_uri, "idx": given.status_idx},
+    }
+    return Written(orjson.dumps(document)[:-1] + b',"entry":', b"," + orjson.dumps(rest)[1:] + b"\n")
 
 
 async def answer_to(region: Region, signed: Signed, answer: Committed | Refusal | Replayed) -> Issued | Refusal:

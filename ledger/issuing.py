@@ -59,7 +59,7 @@ async def issue_from(region: Region, actor: Actor, source: Source) -> list[Outco
     bulk = len(source) > TOGETHER
     for _ in range(_ATTEMPTS):
         part = source if len(waiting) == len(source) else source.pick(waiting)
-        prepared = await prepare(region, actor, part, region.clock.now())
+        prepared = await _prepared(region, actor, part)
         for each in prepared.refused:
             outcomes[waiting[each.position]] = each.refusal
             if each.again is not None:
@@ -69,6 +69,13 @@ async def issue_from(region: Region, actor: Actor, source: Source) -> list[Outco
         if not waiting:
             break
     return await _or_before(region, outcomes, again)
+
+
+async def _prepared(region: Region, actor: Actor, source: Source) -> Prepared:
+    now, elsewhere = region.clock.now(), region.preparers
+    if elsewhere is None:
+        return await prepare(region, actor, source, now)
+    return await elsewhere.prepare(actor, source, now)
 
 
 async def _append(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
-from keys.errors import RetiredKey, UnknownKey
 from keys.public_key import PublicKey
 from keys.signer import KeyStore, Signer
 from ledger import erasing, keys_registry, positions, projections, witness_identity  # noqa: F401 - registers every projector
@@ -39,6 +38,7 @@ from ledger.region_keys import LOG_KEYS, OWN, STATEMENT, prepare_keys
 from ledger.schema import require_newest
 from ledger.sealing import CATALOGUE_KINDS
 from ledger.sequencing import Rules, read_head
+from ledger.signers import Signers
 from ledger.status_publishing import StatusPublisher
 from ledger.status_slots import SlotPool
 from ledger.tables.log import head
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from ledger.following import Following
     from ledger.outside import Outside
     from ledger.peer_calls import PeerCalls
+    from ledger.preparers import Preparers
 
 OPENED = "log.opened"
 
@@ -94,7 +95,7 @@ class Region:
         self.seen = LargestSeen()
         self.slots = SlotPool(database, store.secret("slots"), config.base_url)
         self._catalogues = CatalogueCache(catalogue)
-        self._signers: dict[str, Signer] = {}
+        self._signers = Signers(store)
         log = LogSigner(self.origin, tuple(store.signer(name) for name in LOG_KEYS))
         self.vkeys = log.vkeys
         self.cosigner: Cosigner | None = None
@@ -125,6 +126,7 @@ class Region:
         self.outside: Outside | None = None
         self.following: Following | None = None
         self.peer_calls: PeerCalls | None = None
+        self.preparers: Preparers | None = None
         self.on_notice: list[Callable[[str], None]] = []
         self._follow = Pulse("catalogue", self._follow_others, pause_s=0.5, idle_s=1.0)
 
@@ -247,20 +249,7 @@ class Region:
 
         Raises `Refusal` key.unknown or key.retired where the store cannot sign with it (any more).
         """
-        theirs = department is not None and department != REGION
-        own = STATEMENT if purpose == "statement" else purpose
-        name = f"{department}/{purpose}" if theirs else own
-        held = self._signers.get(name)
-        known = self.catalogue.keys.get(held.public_key.kid) if held is not None else None
-        if held is None or known is None or known.closed_idx is not None:
-            # A store may have to open a file or ask a token; a key the log has not closed need not be asked for again.
-            try:
-                held = self._signers[name] = self.store.signer(name)
-            except UnknownKey:
-                raise Refusal(Code.KEY_UNKNOWN, None, key=name) from None
-            except RetiredKey:
-                raise Refusal(Code.KEY_RETIRED, None, key=name) from None
-        return held
+        return self._signers.find(self.catalogue, department, purpose)
 
     async def readiness(self) -> dict[str, dict[str, Any]]:
         """Tell for each part whether it works right now: `{"database": {"ready": true}, …}` with a `detail` if not."""
