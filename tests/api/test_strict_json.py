@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +75,32 @@ def test_brackets_inside_texts_do_not_count_as_nesting() -> None:
 def test_a_whole_surrogate_pair_is_one_character() -> None:
     """Escaped characters beyond the first plane are fine."""
     assert parse(b'"\\ud83d\\ude00"', limit=LIMIT) == "\U0001f600"
+
+
+@given(VALUES)
+def test_what_a_serializer_writes_is_read_quickly_and_the_same(value: object) -> None:
+    """The quick reading and the careful one agree, on the bytes that the quick one is for."""
+    wrapped = {"value": value}
+
+    assert parse(orjson.dumps(wrapped), limit=1_000_000) == wrapped == json.loads(orjson.dumps(wrapped))
+
+
+COMPACT = [
+    ("the same name twice", b'{"a":"x","a":"x"}', Code.BODY_DUPLICATE_NAME),
+    ("the same name twice, deep", b'{"a":[{"b":"x","b":"y"}]}', Code.BODY_DUPLICATE_NAME),
+    ("fraction among texts", b'{"a":"x","b":1.5}', Code.BODY_NUMBER),
+    ("whole number with an exponent", b'{"a":1e2}', Code.BODY_NUMBER),
+    ("beyond 64 bits", b'{"a":18446744073709551616}', Code.BODY_NUMBER),
+    ("too big below zero", b'{"a":-9007199254740992}', Code.BODY_NUMBER),
+    ("NUL in a text", b'{"a":"x\\u0000"}', Code.BODY_NUL),
+    ("one level too many, empty", b"[" * MAX_DEPTH + b"{}" + b"]" * MAX_DEPTH, Code.BODY_TOO_DEEP),
+]
+
+
+@pytest.mark.parametrize(("body", "code"), [row[1:] for row in COMPACT], ids=[row[0] for row in COMPACT])
+def test_the_quick_reading_lets_nothing_through(body: bytes, code: Code) -> None:
+    """What looks like a serializer's work is still refused, under the same code."""
+    with pytest.raises(Refusal) as refused:
+        parse(body, limit=LIMIT)
+
+    assert refused.value.code is code
