@@ -9,10 +9,10 @@ from typing import Final
 
 from sqlalchemy import and_, or_, select, update
 
+from ledger.among import rows_among
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event
-from ledger.lineage import chunks
 from ledger.tables.credit import bans
 
 BAN_YEARS: Final = {"78": 1, "79": 3}
@@ -55,9 +55,7 @@ class NotBanned:
     def check(cls, tx: Reading, conditions: Sequence[NotBanned]) -> dict[NotBanned, Refusal]:
         """Return a refusal for each applicant under a ban, in one statement for the usual case of no ban at all."""
         subjects_asked = {condition.subject for condition in conditions}
-        known: set[str] = set()
-        for chunk in chunks(subjects_asked):
-            known |= set(tx.execute(select(bans.c.subject).where(bans.c.subject.in_(chunk))).scalars())
+        known = {row[0] for row in rows_among(tx, "SELECT subject FROM bans WHERE subject {among}", subjects_asked)}
         refused: dict[NotBanned, Refusal] = {}
         for condition in conditions:
             if condition.subject in known and banned_pairs(tx, [(condition.subject, condition.type)], condition.today):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, select, tuple_
 
+from ledger.among import rows_among
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
 from ledger.issue_requests import BasisRequest
@@ -26,7 +27,7 @@ _IDS: Final[dict[str, Column[Any]]] = {
     "material": materials.c.id,
     "credit_check": credit_checks.c.id,
 }
-_PAIRS = 5000
+_SERIALS = "SELECT serial FROM licences WHERE type = ? AND issuer = ? AND serial {among}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,8 @@ class NumberFree:
             by_scope.setdefault((each.type, each.issuer), []).append(each.serial)
         taken: set[tuple[str, str, str]] = set()
         for (type_, issuer), serials in by_scope.items():
-            query = select(licences.c.serial).where(licences.c.type == type_, licences.c.issuer == issuer)
-            for start in range(0, len(serials), _PAIRS):
-                found = tx.execute(query.where(licences.c.serial.in_(serials[start : start + _PAIRS]))).scalars()
-                taken.update((type_, issuer, serial) for serial in found)
+            found = rows_among(tx, _SERIALS, serials, type_, issuer)
+            taken.update((type_, issuer, row[0]) for row in found)
         return {
             each: Refusal(Code.NUMBER_TAKEN, "/number")
             for each in conditions

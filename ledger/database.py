@@ -34,6 +34,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from ledger.copying import copy_rows
 from ledger.database_errors import is_disconnect, refusal_of
 from ledger.engines import READERS, normal_url, postgres_engine, sqlite_engine
 from ledger.schema import migrate as migrate
@@ -206,7 +207,7 @@ def bulk_insert(tx: Writing, table: Table, rows: Sequence[tuple[Any, ...]]) -> N
         _insert_grouped(tx, plan.sql, rows)
         return
     try:
-        _copy(tx, plan, rows)
+        copy_rows(tx.connection.driver_connection, plan.sql, plan.types, rows)
     except tx.dialect.loaded_dbapi.Error as error:
         # COPY goes past SQLAlchemy, so its errors are given the form all others have
         gone = tx.dialect.is_disconnect(error, tx.connection, None)
@@ -234,15 +235,6 @@ def _insert_grouped(tx: Writing, sql: str, rows: Sequence[tuple[Any, ...]]) -> N
 def _grouped(sql: str, size: int) -> str:
     """Repeat the places of a statement for one row, which stand at its end."""
     return sql + f",{sql[sql.rindex('(') :]}" * (size - 1)
-
-
-def _copy(tx: Writing, plan: _Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
-    cursor: Any = tx.connection.cursor()
-    with cursor.copy(plan.sql) as copy:
-        copy.set_types(plan.types)
-        write = copy.write_row
-        for row in rows:
-            write(row)
 
 
 def _convert(row: tuple[Any, ...], converted: tuple[tuple[int, Callable[[Any], Any]], ...]) -> tuple[Any, ...]:

@@ -44,14 +44,14 @@ def events_of(tx: Reading, vault: Vault, thing: str) -> list[Event]:
 
 def index_events(tx: Writing, events: Sequence[Event]) -> None:
     """Note whose events these are, and whom their record parts are about: the projections of the log itself."""
-    bulk_insert(tx, thing_events, [(event.thing, event.n, event.idx) for event in events])
-    about = [(event.idx, part, subject) for event in events for part, subject in enumerate(subjects_of(event), 1)]
+    things, about = [], []
+    for event in events:
+        idx, facts = event.idx, event.facts
+        things.append((str(facts["thing"]), int(facts["n"]), idx))
+        for part, subject in enumerate(facts.get("subjects", ()), 1):
+            about.append((idx, part, subject))
+    bulk_insert(tx, thing_events, things)
     bulk_insert(tx, record_subjects, about)
-
-
-def subjects_of(event: Event) -> list[str]:
-    """Name the subjects of an event's record parts 1, 2, … in order, erased or not."""
-    return list(event.facts.get("subjects", ()))
 
 
 def _load(tx: Reading, vault: Vault, start: int, stop: int) -> list[Event]:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy import select, update
 
+from ledger.among import rows_among
 from ledger.database import Reading, Writing
 from ledger.tables.operational import idempotency
+
+_BY_SLOT = "SELECT slot, mac, idx, indexes, at, answer, erased FROM idempotency WHERE slot {among}"
 
 # All entries of one request lie in one batch, so their indexes are never further apart than this.
 BATCH_SPAN = 65_536
@@ -32,11 +35,15 @@ class StoredAnswer:
 
 def find_answers(tx: Reading, slots: Sequence[bytes]) -> dict[bytes, StoredAnswer]:
     """Look up what was answered under `slots` (`Vault.idempotency_slot`), in one query."""
-    if not slots:
-        return {}
     return {
-        row.slot: StoredAnswer(row.mac, _indexes(row.idx, row.indexes), row.at, row.answer, row.erased)
-        for row in tx.execute(select(idempotency).where(idempotency.c.slot.in_(slots)))
+        bytes(slot): StoredAnswer(
+            bytes(mac),
+            _indexes(idx, several),
+            datetime.fromtimestamp(at, UTC),
+            None if answer is None else bytes(answer),
+            bool(erased),
+        )
+        for slot, mac, idx, several, at, answer, erased in rows_among(tx, _BY_SLOT, dict.fromkeys(slots))
     }
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import CTE, and_, literal, select, union, union_all
 
+from ledger.among import rows_among
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
 from ledger.tables.catalogue import licence_types, standing_instructions
-from ledger.tables.fraud import flag_targets, fraud_flags, freeze_targets, freezes
-from ledger.tables.licences import causes, licences, lineage
+from ledger.tables.licences import licences, lineage
 from ledger.tables.peers import foreign_falls, foreign_licences
 from ledger.tables.submissions import materials, submission_results
 from verifiers.cascade import Edge, Effect, Holding, Instruction, Thing
@@ -29,6 +29,17 @@ MAX_TARGETS: Final = 50
 
 _CHUNK: Final = 5_000
 """Identifiers in one `IN`: SQLite takes 32,766 variables a statement."""
+
+_FALLEN: Final = "SELECT licence FROM causes WHERE closed_idx IS NULL AND effect <> 'notice' AND licence {among}"
+_MATERIALS_OF: Final = "SELECT id, submission FROM materials WHERE submission {among}"
+_UPHELD: Final = (
+    "SELECT t.id FROM flag_targets t JOIN fraud_flags f ON f.id = t.flag"
+    " WHERE f.state = 'upheld' AND t.kind = ? AND t.id {among}"
+)
+_FROZEN: Final = (
+    'SELECT t.id FROM freeze_targets t JOIN freezes f ON f.id = t."freeze"'
+    " WHERE f.ended_idx IS NULL AND t.kind = ? AND t.id {among}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +200,8 @@ class BasisSound:
         }
 
 
-def _fallen_licences(tx: Reading, ids: Iterable[str]) -> set[str]:
-    fallen: set[str] = set()
-    for chunk in chunks(ids):
-        fallen |= set(
-            tx.execute(
-                select(causes.c.licence).where(
-                    causes.c.licence.in_(chunk), causes.c.closed_idx.is_(None), causes.c.effect != "notice"
-                )
-            ).scalars()
-        )
-    return fallen
+def _fallen_licences(tx: Reading, ids: Collection[str]) -> set[str]:
+    return {row[0] for row in rows_among(tx, _FALLEN, ids)}
 
 
 def _fallen_abroad(tx: Reading, ids: Iterable[str]) -> set[str]:
@@ -221,25 +223,11 @@ def _fallen_abroad(tx: Reading, ids: Iterable[str]) -> set[str]:
 
 def _fallen_targets(tx: Reading, submissions: set[str], lone: set[str]) -> set[Thing]:
     """Submissions and materials under an upheld decision or a freeze; a submission falls with any of its materials."""
-    inside: dict[str, str] = {}
-    for chunk in chunks(submissions):
-        rows = tx.execute(select(materials.c.id, materials.c.submission).where(materials.c.submission.in_(chunk)))
-        inside.update((row[0], row[1]) for row in rows)
+    inside: dict[str, str] = {row[0]: row[1] for row in rows_among(tx, _MATERIALS_OF, submissions)}
     marked: set[Thing] = set()
     for kind, ids in (("submission", submissions), ("material", lone | set(inside))):
-        for chunk in chunks(ids):
-            upheld = (
-                select(flag_targets.c.id)
-                .join(fraud_flags, fraud_flags.c.id == flag_targets.c.flag)
-                .where(fraud_flags.c.state == "upheld", flag_targets.c.kind == kind, flag_targets.c.id.in_(chunk))
-            )
-            frozen = (
-                select(freeze_targets.c.id)
-                .join(freezes, freezes.c.id == freeze_targets.c.freeze)
-                .where(freezes.c.ended_idx.is_(None), freeze_targets.c.kind == kind, freeze_targets.c.id.in_(chunk))
-            )
-            for query in (upheld, frozen):
-                marked |= {Thing(kind, each) for each in tx.execute(query).scalars()}
+        for sql in (_UPHELD, _FROZEN):
+            marked |= {Thing(kind, row[0]) for row in rows_among(tx, sql, ids, kind)}
     return marked | {Thing("submission", inside[t.id]) for t in marked if t.kind == "material" and t.id in inside}
 
 

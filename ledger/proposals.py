@@ -7,22 +7,22 @@ idempotency key.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from sqlalchemy import func, select
-
+from ledger.among import rows_among
 from ledger.database import Writing
 from ledger.errors import Code, Refusal
 from ledger.events import Draft
-from ledger.tables.log import thing_events
 
 if TYPE_CHECKING:
     from ledger.catalogue import Catalogue
 
 _ATTEMPTS = 5
+_EVENTS_OF = "SELECT thing FROM thing_events WHERE thing {among}"
 
 
 class Condition(Protocol):
@@ -45,9 +45,8 @@ class EventCount:
     def check(cls, tx: Writing, conditions: Sequence[EventCount]) -> dict[EventCount, Refusal]:
         """Compare with `thing_events`, in one query."""
         things = {condition.thing for condition in conditions}
-        counted = select(thing_events.c.thing, func.count()).where(thing_events.c.thing.in_(things))
-        counts = {row[0]: row[1] for row in tx.execute(counted.group_by(thing_events.c.thing))}
-        return {each: Refusal(Code.STALE) for each in conditions if counts.get(each.thing, 0) != each.n}
+        counts = Counter(row[0] for row in rows_among(tx, _EVENTS_OF, things))
+        return {each: Refusal(Code.STALE) for each in conditions if counts[each.thing] != each.n}
 
 
 @dataclass(frozen=True, slots=True)

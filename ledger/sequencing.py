@@ -22,7 +22,7 @@ from ledger.history import index_events
 from ledger.idempotency import answer_row, find_answers
 from ledger.largest_seen import LargestSeen
 from ledger.proposals import Committed, Condition, Replayed
-from ledger.sealing import CATALOGUE_KINDS, SealedDraft, SealedProposal
+from ledger.sealing import CATALOGUE_KINDS, SealedProposal
 from ledger.tables.log import entries, head, record_keys, records
 from ledger.tables.operational import idempotency
 from ledger.vault import Vault
@@ -40,8 +40,6 @@ Outcome = Committed | Replayed | Refusal | Exception
 
 CatalogueAt = Callable[[Reading, int], "Catalogue"]
 """Gives the catalogue as of an index, from memory where it can."""
-
-_sealed_order = secrets.SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,24 +242,27 @@ def _places(batch: Sequence[SealedProposal], accepted: Iterable[int]) -> list[tu
     So neighbours in the log say nothing about each other (protocol rule 1). Events of one thing keep their order.
     """
     places = [(number, position) for number in accepted for position in range(len(batch[number].drafts))]
+    drafts = [batch[number].drafts[position].draft for number, position in places]
+    seats = [seat for seat, draft in enumerate(drafts) if draft.kind == "sealed"]
+    if len(seats) < 2:
+        return places
+    shuffled = _shuffled(seats)
+    by_thing: dict[str, list[int]] = {}
+    for seat in shuffled:
+        by_thing.setdefault(drafts[seat].thing, []).append(seat)
+    if len(by_thing) < len(seats):
+        in_order = {thing: iter(sorted(theirs, key=lambda seat: drafts[seat].n)) for thing, theirs in by_thing.items()}
+        shuffled = [next(in_order[drafts[seat].thing]) for seat in shuffled]
+    ordered = places.copy()
+    for seat, taken in zip(seats, shuffled, strict=True):
+        ordered[seat] = places[taken]
+    return ordered
 
-    def draft(place: tuple[int, int]) -> SealedDraft:
-        return batch[place[0]].drafts[place[1]]
 
-    seats = [seat for seat, place in enumerate(places) if draft(place).draft.kind == "sealed"]
-    if len(seats) > 1:
-        shuffled = [places[seat] for seat in seats]
-        _sealed_order.shuffle(shuffled)
-        by_thing: dict[str, list[tuple[int, int]]] = {}
-        for place in shuffled:
-            by_thing.setdefault(draft(place).draft.thing, []).append(place)
-        in_order = {
-            thing: iter(sorted(theirs, key=lambda place: draft(place).draft.n) if len(theirs) > 1 else theirs)
-            for thing, theirs in by_thing.items()
-        }
-        for seat, place in zip(seats, shuffled, strict=True):
-            places[seat] = next(in_order[draft(place).draft.thing])
-    return places
+def _shuffled(seats: Sequence[int]) -> list[int]:
+    """Put `seats` into an order nobody can guess: by 64 random bits each, asked of the system in one call."""
+    drawn = memoryview(secrets.token_bytes(8 * len(seats))).cast("Q")
+    return [seat for _, seat in sorted(zip(drawn, seats, strict=True))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,19 +282,23 @@ def _append(
     rows = _Rows([], [], [], [])
     frontier, chain, catalogue_idx = start.frontier.copy(), start.chain, start.catalogue_idx
     indexes = {number: [-1] * len(batch[number].drafts) for number, _ in places}
+    encode, hashes = entry.Encoder(at).encode, []
     for idx, (number, position) in enumerate(places, start.size):
         sealed = batch[number].drafts[position]
         draft = sealed.draft
-        leaf = entry.encode(entry.Leaf(draft.kind, at, draft.by, draft.ref, sealed.commit, chain))
+        leaf = encode(draft.kind, draft.by, draft.ref, sealed.commit, chain)
         chain = leaf_hash(leaf)
-        frontier.append(chain)
+        hashes.append(chain)
         if draft.kind in CATALOGUE_KINDS:
             catalogue_idx = idx
         indexes[number][position] = idx
         rows.entries.append((idx, leaf))
-        rows.records.extend((idx, part, blob) for part, blob in enumerate(sealed.blobs))
-        rows.keys.extend((idx, part, key) for part, key in enumerate(sealed.keys, 1))
+        for part, blob in enumerate(sealed.blobs):
+            rows.records.append((idx, part, blob))
+        for part, key in enumerate(sealed.keys, 1):
+            rows.keys.append((idx, part, key))
         rows.events.append(Event(idx, at, draft.kind, draft.by, draft.ref, draft.event, draft.facts, draft.subjects))
+    frontier.extend(hashes)
     end = Head(start.origin, start.size + len(places), chain, frontier, at, catalogue_idx)
     return end, rows, indexes
 

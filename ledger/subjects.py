@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
-
+from ledger.among import rows_among
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event
@@ -20,8 +19,7 @@ from ledger.tables.subjects import subject_index, subjects
 from ledger.vault import Vault
 from verifiers.encoding import b64u_decode, b64u_encode
 
-_CHUNK = 2000
-"""Pairs in one `IN`: SQLite takes 32,766 variables a statement."""
+_BY_HMAC = "SELECT hmac, subject FROM subject_index WHERE key_id = ? AND hmac {among}"
 
 Number = tuple[str, str]
 """Kind (GB/T 36903 annex A) and text of an identity number."""
@@ -105,14 +103,10 @@ def introduce(tx: Writing, events: Iterable[Event]) -> None:
 
 
 def _look_up(tx: Reading, blinds: Sequence[tuple[int, bytes]]) -> dict[tuple[int, bytes], str]:
-    table = subject_index
     found: dict[tuple[int, bytes], str] = {}
-    by_key: dict[int, list[bytes]] = {}
-    for key, hmac in dict.fromkeys(blinds):
-        by_key.setdefault(key, []).append(hmac)
+    by_key: dict[int, dict[bytes, None]] = {}
+    for key, hmac in blinds:
+        by_key.setdefault(key, {})[hmac] = None
     for key, hmacs in by_key.items():
-        for start in range(0, len(hmacs), _CHUNK):
-            chunk = hmacs[start : start + _CHUNK]
-            query = select(table.c.hmac, table.c.subject).where(table.c.key_id == key, table.c.hmac.in_(chunk))
-            found.update({(key, bytes(row[0])): row[1] for row in tx.execute(query)})
+        found.update({(key, bytes(row[0])): row[1] for row in rows_among(tx, _BY_HMAC, hmacs, key)})
     return found

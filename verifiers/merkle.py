@@ -79,6 +79,19 @@ class Frontier:
             size >>= 1
         hashes.append(leaf)
 
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Take more leaf hashes (32 bytes each), in order."""
+        size, hashes = self._size, self._hashes
+        push, pop = hashes.append, hashes.pop
+        for leaf in leaves:
+            node, low = leaf, size
+            while low & 1:
+                node = sha256(b"\x01" + pop() + node).digest()
+                low >>= 1
+            push(node)
+            size += 1
+        self._size = size
+
     def root(self) -> bytes:
         """Give the tree's root, `EMPTY_ROOT` for an empty one."""
         return _fold(self._hashes) if self._hashes else EMPTY_ROOT

@@ -137,3 +137,27 @@ def test_other_spellings_of_a_time_are_refused(text: str) -> None:
     """A time has one spelling."""
     with pytest.raises(Malformed):
         entry.parse_at(text)
+
+
+@given(st.lists(LEAVES, min_size=1, max_size=5))
+def test_an_encoder_writes_what_encode_writes(leaves: list[Leaf]) -> None:
+    """The writer's template and the one form of a leaf are the same bytes, however leaves follow one another."""
+    encoder = entry.Encoder(leaves[0].at)
+
+    for leaf in leaves:
+        expected = entry.encode(dataclasses.replace(leaf, at=leaves[0].at))
+        assert encoder.encode(leaf.kind, leaf.by, leaf.ref, leaf.commit, leaf.prev) == expected
+        assert canonical.encode(canonical.decode_object(expected, entry.MAX_BYTES)) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": "licence.forged"}, {"by": "nobody"}, {"ref": bytes(15)}, {"commit": bytes(33)}, {"prev": bytes(31)}],
+    ids=lambda change: next(iter(change)),
+)
+def test_an_encoder_refuses_what_encode_refuses(change: dict[str, object]) -> None:
+    """Nothing outside the domain of a leaf is written, whichever way."""
+    leaf = dataclasses.replace(LEAF, **change)  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError):
+        entry.Encoder(LEAF.at).encode(leaf.kind, leaf.by, leaf.ref, leaf.commit, leaf.prev)

@@ -227,3 +227,17 @@ def test_largest_tree_needs_few_hashes() -> None:
 
     assert len(merkle.inclusion_proof(0, size, [bytes(32)] * len(merkle.inclusion_nodes(0, size)))) <= merkle.MAX_PROOF
     assert len(merkle.consistency_nodes(size - 1, size)) <= 2 * merkle.MAX_PROOF
+
+
+@given(st.integers(0, LARGEST), st.integers(0, LARGEST))
+def test_many_leaves_at_once_are_as_many_one_by_one(first: int, second: int) -> None:
+    """`extend` gives the frontier that as many calls of `append` give."""
+    start, end = sorted((first, second))
+    together, singly = merkle.Frontier(), merkle.Frontier()
+    together.extend(LEAVES[:start])
+    together.extend(LEAVES[start:end])
+    for leaf in LEAVES[:end]:
+        singly.append(leaf)
+
+    assert together.to_bytes() == singly.to_bytes()
+    assert together.root() == slow_root(LEAVES[:end])
