@@ -3,11 +3,12 @@ them costs a thread."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from time import monotonic
 from typing import Annotated, Any
 from urllib.parse import unquote
 
 import orjson
-from cachetools import TTLCache
 from fastapi import Depends, Request
 
 from api.auth import CHECK_LIFE_S, Tokens, actor_of
@@ -24,15 +25,21 @@ OPERATOR_HEADER = "Elicence-Operator"
 KEY_HEADER = "Idempotency-Key"
 MAX_KEY_CHARACTERS = 128
 MAX_OPERATOR_CHARACTERS = 64
+MAX_REMEMBERED = 10_000
+"""Clients, and tokens, of whom something is remembered."""
 
 
 class Callers:
-    """Turns access tokens into actors; remembers clients for a minute."""
+    """Turns access tokens into actors; remembers clients, and whom a token stood for, for a minute."""
 
     def __init__(self, region: Region, tokens: Tokens) -> None:
         self._region = region
         self._tokens = tokens
-        self._clients: TTLCache[str, clients.Client] = TTLCache(maxsize=10_000, ttl=CHECK_LIFE_S)
+        # Each with the time until which it is believed.
+        self._clients: dict[str, tuple[clients.Client, float]] = {}
+        # By the hash of the header: the actor but for the officer, when the token ends, until when this is believed.
+        self._actors: dict[bytes, tuple[Actor, int, float]] = {}
+        self._drops = 0
 
     @property
     def tokens(self) -> Tokens:
@@ -42,6 +49,8 @@ class Callers:
     def drop(self) -> None:
         """Forget what was remembered, as a change of client or grant demands."""
         self._clients.clear()
+        self._actors.clear()
+        self._drops += 1
         self._tokens.drop()
 
     async def client(self, client_id: str) -> clients.Client:
@@ -49,11 +58,19 @@ class Callers:
 
         Raises `Refusal` `client.unknown` or `client.disabled`.
         """
+        return (await self._client(client_id))[0]
+
+    async def _client(self, client_id: str) -> tuple[clients.Client, float]:
         known = self._clients.get(client_id)
-        if known is None:
-            known = await self._region.database.read(lambda tx: clients.get(tx, client_id), cheap=True)
-            self._clients[client_id] = known
-        if known.disabled:
+        if known is None or known[1] < monotonic():
+            until, drops = monotonic() + CHECK_LIFE_S, self._drops
+            client = await self._region.database.read(lambda tx: clients.get(tx, client_id), cheap=True)
+            if drops != self._drops:  # changed while it was read: good for this call, and for no other
+                until = 0.0
+            if len(self._clients) >= MAX_REMEMBERED:
+                self._clients.clear()
+            known = self._clients[client_id] = client, until
+        if known[0].disabled:
             raise Refusal(Code.CLIENT_DISABLED)
         return known
 
@@ -62,8 +79,25 @@ class Callers:
 
         Raises `Refusal` with a `token.*` or `client.*` code.
         """
+        digest = sha256((authorization or "").encode()).digest()
+        known = self._actors.get(digest)
+        if known is None or known[2] < monotonic():
+            known = await self._looked_up(authorization, digest)
+        else:
+            self._region.seen.require_whole()
+            if known[1] <= int(self._region.clock.now().timestamp()):
+                raise Refusal(Code.TOKEN_EXPIRED)
+        actor = known[0]
+        return actor if operator is None else Actor(actor.client, actor.department, actor.scopes, operator, actor.areas)
+
+    async def _looked_up(self, authorization: str | None, digest: bytes) -> tuple[Actor, int, float]:
+        """Check a token and look its client up; what is remembered of both is believed as long as the client is."""
         claims = self._claims(authorization)
-        return actor_of(claims, await self.client(claims["sub"]), operator)
+        client, until = await self._client(claims["sub"])
+        if len(self._actors) >= MAX_REMEMBERED:
+            self._actors.clear()
+        known = self._actors[digest] = actor_of(claims, client, None), claims["exp"], until
+        return known
 
     async def subject(self, authorization: str | None) -> str:
         """Return the subject behind a holder's `Authorization` header.

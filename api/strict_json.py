@@ -58,7 +58,7 @@ def _plain(body: bytes) -> Any | None:
     return value if orjson.dumps(value) == body else None
 
 
-def _is_plain(value: dict[str, Any] | list[Any], levels: int) -> bool:
+def _is_plain(value: Any, levels: int) -> bool:
     """Whether there are no fractions, no integers out of range, and no more than `levels` of nesting in `value`."""
     if not levels:
         return False

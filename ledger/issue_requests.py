@@ -75,19 +75,20 @@ def parse_issue(body: Any, idempotency: IdempotencyKey | None = None) -> IssueRe
     Raises `Refusal` request.member_missing, request.member_unknown, request.member_invalid with a pointer.
     """
     members = RequestMembers(body)
-    request = IssueRequest(
-        type=members.matching("type", _TYPE),
-        major=members.integer("major", 1, 999) if members.has("major") else None,
-        area=members.matching("area", _AREA) if members.has("area") else None,
-        holders=parse_holders(members),
-        fields=parse_fields(members),
-        number=members.text("number", 100) if members.has("number") else None,
-        object=members.text("object", 500) if members.has("object") else None,
-        valid_from=members.day("valid_from") if members.has("valid_from") else None,
-        valid_until=members.day("valid_until") if members.has("valid_until") else None,
-        rests_on=parse_bases(members),
-        submission=members.id("submission") if members.has("submission") else None,
-        idempotency=idempotency,
+    has = members.has
+    request = IssueRequest(  # by position, in the order of its fields: quicker, and rows come by the hundred thousand
+        members.matching("type", _TYPE),
+        members.integer("major", 1, 999) if has("major") else None,
+        members.matching("area", _AREA) if has("area") else None,
+        parse_holders(members),
+        parse_fields(members),
+        members.text("number", 100) if has("number") else None,
+        members.text("object", 500) if has("object") else None,
+        members.day("valid_from") if has("valid_from") else None,
+        members.day("valid_until") if has("valid_until") else None,
+        parse_bases(members),
+        members.id("submission") if has("submission") else None,
+        idempotency,
     )
     members.done()
     return request
@@ -121,7 +122,7 @@ def parse_fields(members: RequestMembers) -> dict[str, Any]:
 def parse_bases(members: RequestMembers) -> tuple[BasisRequest, ...]:
     """Read `rests_on`, each element naming one thing and a basis."""
     bases = tuple(members.objects("rests_on", _basis, MAX_BASES)) if members.has("rests_on") else ()
-    if len(set(bases)) != len(bases):
+    if bases and len(set(bases)) != len(bases):
         raise members.invalid("rests_on", why="named twice")
     return bases
 

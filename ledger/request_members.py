@@ -45,21 +45,22 @@ class RequestMembers:
     def __init__(self, value: Any, where: str = "") -> None:
         if type(value) is not dict:
             raise Refusal(Code.REQUEST_MEMBER_INVALID, where, expected="object")
-        self._left: dict[str, Any] = dict(value)
+        # `null` counts as not given.
+        bare = None in value.values()
+        left = {name: each for name, each in value.items() if each is not None} if bare else dict(value)
+        self._left: dict[str, Any] = left
         self.where = where
 
     def has(self, name: str) -> bool:
         """Whether the member is given; `null` counts as not given."""
-        if self._left.get(name) is None:
-            self._left.pop(name, None)
-            return False
-        return True
+        return name in self._left
 
     def take(self, name: str) -> Any:
         """Return a required member of any type. Raises request.member_missing."""
-        if not self.has(name):
+        value = self._left.pop(name, None)
+        if value is None:
             raise Refusal(Code.REQUEST_MEMBER_MISSING, self.at(name))
-        return self._left.pop(name)
+        return value
 
     def maybe(self, name: str, read: Callable[[str], T]) -> T | None:
         """Return what `read` makes of the member, or `None` when it is not given."""
@@ -132,9 +133,8 @@ class RequestMembers:
 
     def done(self) -> None:
         """Refuse members that nobody took. Raises request.member_unknown."""
-        for name, value in self._left.items():
-            if value is not None:
-                raise Refusal(Code.REQUEST_MEMBER_UNKNOWN, self.at(name))
+        if self._left:
+            raise Refusal(Code.REQUEST_MEMBER_UNKNOWN, self.at(next(iter(self._left))))
 
     def at(self, name: str) -> str:
         """Return the JSON Pointer of a member (RFC 6901)."""
@@ -145,9 +145,9 @@ class RequestMembers:
         return Refusal(Code.REQUEST_MEMBER_INVALID, self.at(name), **facts)
 
     def _array(self, name: str, limit: int) -> list[Any]:
-        if not self.has(name):
+        value = self._left.pop(name, None)
+        if value is None:
             return []
-        value = self._left.pop(name)
         if type(value) is not list or len(value) > limit:
             raise self.invalid(name, expected="array", limit=limit)
         return value
