@@ -127,8 +127,12 @@ class Consequence:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Consequence:
         """Read `to_row` back. Raises `ValueError` for another shape."""
-        licence, effect, cause, basis, parent, by, instruction = row
-        return cls(licence, Effect.parse(effect), cause, basis, Thing(*parent) if parent else None, by, instruction)
+        try:
+            licence, effect, cause, basis, parent, by, instruction = row
+            thing = Thing(*parent) if parent else None
+        except TypeError as error:
+            raise ValueError("not a row of seven, or a parent that is not kind and id") from error
+        return cls(licence, Effect.parse(effect), cause, basis, thing, by, instruction)
 
 
 def closure(

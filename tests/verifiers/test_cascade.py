@@ -3,6 +3,7 @@
 import doctest
 from datetime import date, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -214,6 +215,23 @@ def test_rows_of_a_consequence_read_back_the_same() -> None:
     consequence = Consequence("a", Effect.SUSPENDED, "inherited", "identity", licence("b"), OURS, None)
 
     assert Consequence.from_row(consequence.to_row()) == consequence
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        7,
+        [],
+        ["a", "revoked", "direct", None, ["licence"], "b", None],
+        ["a", "revoked", "direct", None, 7, "b", None],
+        ["a", "burnt", "direct", None, None, "b", None],
+    ],
+)
+def test_a_row_of_another_shape_is_a_value_error(row: Any) -> None:
+    """As it says, whatever the record of somebody else holds in its place."""
+    with pytest.raises(ValueError):
+        Consequence.from_row(row)
 
 
 def test_an_unknown_basis_and_a_licence_without_holding_are_errors_of_the_caller() -> None:
