@@ -147,17 +147,25 @@ def measured_steps(_engine: str) -> list[Figure]:
 
 
 def measured_append(engine: str, runs: int) -> list[Figure]:
-    """Append prepared entries beside loading the same rows raw."""
+    """Append prepared entries beside loading the same rows raw, and beside peers."""
     found: list[dict[str, float]] = []
     for _ in range(runs):
         with tempfile.TemporaryDirectory(prefix="elicence-bench-") as folder:
             found.append(_append_once(engine, Path(folder)))
-    raw = statistics.median(each["raw_per_s"] for each in found)
-    beside = "raw COPY of the same rows" if engine == "postgresql" else "raw inserts of the same rows"
+    median = {name: statistics.median(each[name] for each in found) for name in found[0]}
+    ours, raw = "append-only, prepared entries", "raw COPY of the same rows"
+    if engine == "sqlite":
+        raw = "raw inserts of the same rows"
+    peers = {"row_lock_per_s": "peer: a locked row and a transaction an entry", "pymerkle_per_s": "peer: pymerkle"}
     return [
-        figure(beside, engine, "entries/s", [each["raw_per_s"] for each in found]),
-        figure(
-            "append-only, prepared entries", engine, "entries/s", [each["commit_per_s"] for each in found], beside, raw
+        figure(raw, engine, "entries/s", [each["raw_per_s"] for each in found]),
+        figure(ours, engine, "entries/s", [each["commit_per_s"] for each in found], raw, median["raw_per_s"]),
+        figure(f"{raw}, CPU", engine, "us", [each["raw_us"] for each in found]),
+        figure(f"{ours}, CPU", engine, "us", [each["commit_us"] for each in found], raw, median["raw_us"]),
+        *(
+            figure(peer, engine, "entries/s", [each[name] for each in found], ours, median["commit_per_s"])
+            for name, peer in peers.items()
+            if name in median
         ),
     ]
 
