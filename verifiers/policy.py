@@ -1,6 +1,7 @@
 """What a verifier decides for itself before it looks at anything, and what it remembers from one time to the next."""
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from verifiers.legal_dates import format_time
 from verifiers.members import Members
 
 _SEEN_LISTS_MAX = 10_000
+_SOMETHING = re.compile(r".+", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +134,4 @@ def _region_row(name: str, seq: int) -> dict[str, Any]:
 
 def _region_name(row: Members) -> str:
     region = row.text("region")
-    return f"{region}/{row.text('root')}" if row.has("root") else region
+    return f"{region}/{row.text('root', _SOMETHING)}" if row.has("root") else region

@@ -102,6 +102,8 @@ def test_verify_remembers_what_it_saw() -> None:
     assert Seen.from_json(seen.to_json()) == seen
     with pytest.raises(VerificationError):
         Seen.from_json({"v": 1, "trust": [], "lists": [{}], "newest": None})
+    with pytest.raises(Malformed):  # it would be written without its root, and so count for any
+        Seen.from_json({"v": 1, "trust": [{"region": "610000", "root": "", "seq": 2}], "lists": [], "newest": None})
 
 
 def test_without_a_pin_nothing_is_remembered_of_the_list() -> None:
