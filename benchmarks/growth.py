@@ -71,8 +71,9 @@ class Mark:
 class Growing:
     """A served region that is being filled."""
 
-    def __init__(self, service: DemoService, disk: Callable[[], int]) -> None:
+    def __init__(self, service: DemoService, disk: Callable[[], int], window: int = WINDOW) -> None:
         self.issued = 0
+        self._window = window
         self._service = service
         self._disk = disk
         self._issuer = service.client(requests.ISSUER)
@@ -96,11 +97,11 @@ class Growing:
         return (self.issued - first) / (time.perf_counter() - began)
 
     def mark(self, said: Callable[[int], None]) -> Mark:
-        """Measure the next `WINDOW` licences, then ask for everything."""
-        found = Mark(self.issued + WINDOW)
+        """Measure the next licences, then ask for everything."""
+        found = Mark(self.issued + self._window)
         before = self._clock.seconds()
         found.per_second = self.fill(found.licences, said)
-        found.micros = 1e6 * (self._clock.seconds() - before) / WINDOW
+        found.micros = 1e6 * (self._clock.seconds() - before) / self._window
         time.sleep(1.5)  # published, and what was dirty is written
         found.memory, found.disk = self._clock.memory(), self._disk()
         found.tiles = _folder_bytes(self._service.settings.tiles)
@@ -146,8 +147,11 @@ class Growing:
             "history": lambda known: _read(issuer, f"/v1/licences/{known.id}/history"),
             "subject look-up": lambda known: _found(issuer, known),
             "scan of a static code": lambda known: _scan(window, known),
-            "hash tile": lambda known: good(http.get(f"/log/{Tile(0, known.number // WIDTH).path()}")),
+            "hash tile": lambda known: good(http.get(f"/log/{Tile(0, self._full_tile(known)).path()}")),
         }
+
+    def _full_tile(self, known: Known) -> int:
+        return max(0, min(known.number, self.issued - WIDTH)) // WIDTH
 
 
 def _timed(ask: Callable[[Known], object], known: Known) -> float:
@@ -193,10 +197,11 @@ def marks_to(licences: int) -> list[int]:
 def grow(engine: str, licences: int) -> growth_ends.Grown:
     """Fill a fresh region on `engine`, measuring at each mark; then start it anew and audit it."""
     with stoppable(engine) as (service, process):
-        growing = Growing(service, lambda: growth_ends.database_bytes(service.settings.database_url))
+        window = min(WINDOW, licences // 3)
+        growing = Growing(service, lambda: growth_ends.database_bytes(service.settings.database_url), window)
         found: list[Mark] = []
         for mark in marks_to(licences):
-            growing.fill(max(mark - WINDOW, growing.issued), lambda done: _progress(engine, done, licences))
+            growing.fill(max(mark - window, growing.issued), lambda done: _progress(engine, done, licences))
             found.append(growing.mark(lambda done: _progress(engine, done, licences)))
             _print_mark(engine, found[-1])
         ends = growth_ends.measure(service, process)
