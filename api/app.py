@@ -42,13 +42,12 @@ from api import (
 from api.admission import Admission
 from api.auth import Tokens
 from api.call import Callers
-from api.composition import open_region
+from api.composition import open_region, preparers_of
 from api.front import Service
 from api.metrics import Metrics
 from api.patience import Patience
 from api.peer_caller import PeerDoor
 from api.peer_calls import SignedCalls
-from api.preparer import preparers_of
 from api.rendering import Rendering
 from api.settings import Settings
 from ledger.batches import BatchRunner

@@ -1,10 +1,12 @@
 """From settings to a running region: the only places that open the key store of a service."""
 
+from api import preparer
 from api.outside_http import HttpOutside
 from api.settings import Settings
 from keys.file_store import FileKeyStore
 from ledger.clock import Clock
 from ledger.config import RegionConfig
+from ledger.preparers import Preparers
 from ledger.region import Region
 
 
@@ -39,6 +41,17 @@ def open_store(settings: Settings) -> FileKeyStore:
     """
     password = settings.keystore_password
     return FileKeyStore.open(settings.keystore, None if password is None else password.get_secret_value())
+
+
+def preparers_of(settings: Settings, region: Region) -> Preparers | None:
+    """Return the processes that are to prepare licences for `region`, not started; None where there are to be none."""
+    if not settings.preparers:
+        return None
+    password = settings.keystore_password
+    begin = preparer.Begin(
+        region.config, region.origin, settings.keystore, None if password is None else password.get_secret_value()
+    )
+    return Preparers(region, settings.preparers, preparer.MODULE, begin)
 
 
 async def open_region(settings: Settings, clock: Clock | None = None, *, takes_over: bool = True) -> Region:

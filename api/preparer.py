@@ -2,7 +2,8 @@
 
 It is told all it needs over the descriptor, a socket whose other end only that service holds, and it ends when that
 end is closed, however that came about. Signals of a terminal or a service manager go to the whole group; this process
-waits for its parent to finish what is under way, and ignores them.
+waits for its parent to finish what is under way, and ignores them. It imports little, because it starts with the
+service and beside it.
 """
 
 import asyncio
@@ -10,24 +11,25 @@ import gc
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from api.composition import open_store, region_config
-from api.settings import Settings
+from keys.file_store import FileKeyStore
+from ledger.config import RegionConfig
 from ledger.preparer import Annex
 from ledger.preparer_wire import LIMIT, receive
-from ledger.preparers import Preparers
-from ledger.region import Region
 
 MODULE = "api.preparer"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Begin:
-    """What a preparer is told first: the service's settings, and the log it works for."""
+    """What a preparer is told first: the region, its key store, and the log it works for."""
 
-    settings: Settings
+    config: RegionConfig
     origin: str
+    keystore: Path
+    password: str | None = field(repr=False)
 
 
 def main() -> None:
@@ -37,18 +39,11 @@ def main() -> None:
     asyncio.run(_work(socket.socket(fileno=int(sys.argv[1]))))
 
 
-def preparers_of(settings: Settings, region: Region) -> Preparers | None:
-    """Return the processes that are to prepare licences for `region`, not started; None where there are to be none."""
-    if not settings.preparers:
-        return None
-    return Preparers(region, settings.preparers, MODULE, Begin(settings, region.origin))
-
-
 async def _work(ours: socket.socket) -> None:
     reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LIMIT)
     begin: Begin = await receive(reader)
-    store = await asyncio.to_thread(open_store, begin.settings)
-    annex = Annex(region_config(begin.settings), store, begin.origin)
+    store = await asyncio.to_thread(FileKeyStore.open, begin.keystore, begin.password)
+    annex = Annex(begin.config, store, begin.origin)
     # As in the service: what lives as long as the process is not looked at by every collection.
     gc.collect()
     gc.freeze()

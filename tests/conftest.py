@@ -19,6 +19,9 @@ ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 TEST_SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 
 
+# Services that tests start prepare licences themselves, unless a test is about those that do not.
+os.environ.setdefault("ELICENCE_PREPARERS", "0")
+
 # What decides whether a change lands gives the same answer twice; everybody else's runs look for new examples.
 settings.register_profile("steady", derandomize=True)
 settings.load_profile("steady" if os.environ.get("CI") else "default")

@@ -10,10 +10,13 @@ from api.app import create_app
 from api.settings import Settings, environment
 
 _BACKLOG = 2048
+_MOST_PREPARERS = 4
 
 
 def run(settings: Settings) -> None:
     """Serve until told to stop; requests under way are finished first."""
+    if settings.preparers is None:
+        settings = settings.model_copy(update={"preparers": _usual_preparers(settings.workers)})
     if settings.workers > 1:
         os.environ.update(environment(settings))
         uvicorn.run(
@@ -38,6 +41,12 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=20,
         server_header=False,
     )
+
+
+def _usual_preparers(workers: int) -> int:
+    """Return how many preparers each serving process gets where nobody said: all together one a core, at most four."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, _MOST_PREPARERS) // workers if cores > 1 else 0
 
 
 def application() -> object:
