@@ -31,7 +31,11 @@ Desk = Annotated[Actor, Depends(allowed("window", officer=False))]
 @router.post(
     "/pages/read-frame",
     summary="Read the code in a picture",
-    **described("readFrame", media="image/jpeg", refuses=["picture.", "body.too_large", "body.too_slow", "body.media_type"]),
+    **described(
+        "readFrame",
+        media="image/jpeg",
+        refuses=["picture.", "body.too_large", "body.too_slow", "body.media_type"],
+    ),
 )
 async def read_frame(request: Request, _: Desk) -> Response:
     """Return `{"text"}`, `null` where there is no code to be read."""

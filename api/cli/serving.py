@@ -7,9 +7,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.connections import keep_to, server_options
 from api.settings import Settings, environment
-
-_BACKLOG = 2048
 _MOST_PREPARERS = 4
 
 
@@ -23,24 +22,11 @@ def run(settings: Settings) -> None:
             "api.cli.serving:application",
             factory=True,
             workers=settings.workers,
-            host=settings.host,
-            port=settings.port,
-            log_config=None,
-            access_log=False,
-            backlog=_BACKLOG,
-            timeout_graceful_shutdown=20,
+            **server_options(settings),
         )
         return
-    uvicorn.run(
-        _settled(create_app(settings)),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=20,
-        server_header=False,
-    )
+    keep_to(settings)
+    uvicorn.run(_settled(create_app(settings)), **server_options(settings))
 
 
 def _usual_preparers(workers: int) -> int:
@@ -51,7 +37,9 @@ def _usual_preparers(workers: int) -> int:
 
 def application() -> object:
     """Make the application of one worker process from the environment."""
-    return _settled(create_app(Settings()))
+    settings = Settings()
+    keep_to(settings)
+    return _settled(create_app(settings))
 
 
 def _settled(app: FastAPI) -> FastAPI:

@@ -1,0 +1,162 @@
+"""Connections of the web server: how many, how long one may be idle, and how slowly it may speak.
+
+The server underneath waits for ever for a request that never comes, or comes by the byte, and for a reader that never
+reads. Here one clock looks at all connections once a second: it closes those that took too long. Where all places are
+taken, a new connection takes that of an idle one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice, takewhile
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from api.settings import Settings
+
+BACKLOG: Final = 2048
+LOOK_S: Final = 1.0
+STALLED_S: Final = 30.0
+"""How long a caller may take nothing of an answer that is being sent."""
+SEARCHED: Final = 1000
+"""Connections among which an idle one is looked for."""
+KEPT_FILES: Final = 256
+"""Files that are no connections: databases, tiles, spools."""
+GRACE_S: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What `Connection` keeps to."""
+
+    connections: int = 16_384
+    head_s: float = 10.0
+    stalled_s: float = STALLED_S
+
+
+class Connection(HttpToolsProtocol):
+    """One connection; its `bounds` are those of the process."""
+
+    bounds: ClassVar[Bounds] = Bounds()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._crowd = _crowds.setdefault(server_state, _Crowd(self.loop))
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the server has it
+        """Take a place, or that of one who does not use it; where there is none, go."""
+        super().connection_made(transport)
+        if len(self.connections) > self.bounds.connections and not self._take_place():
+            transport.abort()
+            return
+        self._crowd.watch(self._crowd.speechless, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give the place back."""
+        self._crowd.speechless.pop(self, None)
+        self._crowd.deaf.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; whoever is in the middle of a head is watched until it is whole."""
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first head
+        speechless = self._crowd.speechless
+        if cycle is not None and cycle.scope is self.scope and not cycle.response_complete:
+            speechless.pop(self, None)
+        elif self not in speechless and not self.transport.is_closing():
+            self._crowd.watch(speechless, self)
+
+    def pause_writing(self) -> None:
+        """Watch a caller who does not take the answer."""
+        super().pause_writing()
+        self._crowd.watch(self._crowd.deaf, self)
+
+    def resume_writing(self) -> None:
+        """Go on; a caller who takes some of the answer has time again."""
+        self._crowd.deaf.pop(self, None)
+        super().resume_writing()
+
+    def _take_place(self) -> bool:
+        """Close a connection that is not used: the one that said nothing for longest, or one between two requests."""
+        longest = next(iter(self._crowd.speechless), None)
+        if longest is not None:
+            self._crowd.speechless.pop(longest)
+            longest.transport.abort()
+            return True
+        for other in islice(self.connections, SEARCHED):
+            if isinstance(other, Connection) and other.timeout_keep_alive_task is not None:
+                other.transport.close()
+                return True
+        return False
+
+
+class _Crowd:
+    """The connections of one server that are watched, each with the time since when, the longest first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._clock: asyncio.TimerHandle | None = None
+        self.speechless: dict[Connection, float] = {}
+        self.deaf: dict[Connection, float] = {}
+
+    def watch(self, among: dict[Connection, float], connection: Connection) -> None:
+        among[connection] = self._loop.time()
+        if self._clock is None:
+            self._clock = self._loop.call_later(LOOK_S, self._look)
+
+    def _look(self) -> None:
+        now, bounds = self._loop.time(), Connection.bounds
+        for watched, seconds in ((self.speechless, bounds.head_s), (self.deaf, bounds.stalled_s)):
+            late = list(takewhile(lambda each: each[1] <= now - seconds, watched.items()))  # noqa: B023 - used at once
+            for connection, _ in late:
+                del watched[connection]
+                connection.transport.abort()
+        left = self.speechless or self.deaf
+        self._clock = self._loop.call_later(LOOK_S, self._look) if left else None
+
+
+_crowds: WeakKeyDictionary[ServerState, _Crowd] = WeakKeyDictionary()
+
+
+def keep_to(settings: Settings) -> None:
+    """Let this process open as many files as it may, and bound its connections by the settings and by that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = max(soft, settings.max_connections + KEPT_FILES)
+    with suppress(ValueError, OSError):  # not ours to raise: what there is has to do
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    most = max(64, min(settings.max_connections, soft - KEPT_FILES))
+    Connection.bounds = Bounds(most, settings.head_timeout_s)
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return how the web server is run: nothing is done for a call that nobody asked for."""
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "http": Connection,
+        "ws": "none",
+        "loop": "uvloop",
+        "proxy_headers": False,  # no answer depends on a caller's address or scheme
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "backlog": BACKLOG,
+        "timeout_keep_alive": settings.idle_timeout_s,
+        "timeout_graceful_shutdown": GRACE_S,
+    }
