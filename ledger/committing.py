@@ -39,6 +39,7 @@ _TROUBLES = frozenset(
         Code.LOG_MISSING,
         Code.LOG_OTHER,
         Code.LOG_ROLLED_BACK,
+        Code.LOG_UNCONFIRMED,
     }
 )
 

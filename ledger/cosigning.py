@@ -94,6 +94,7 @@ class Cosigner:
         self._known: dict[str, WitnessState] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._claims: dict[str, int] = {}
+        self._heard: set[str] = set()
         self._gatherings: list[_Gathering] = []
         self._stored: dict[int, int] = {}
         self._served: Witnessed | None = None
@@ -125,6 +126,8 @@ class Cosigner:
     async def step(self) -> None:
         """Have the newest checkpoint cosigned if this process leads, then serve what was; see the module."""
         await self._look_around()
+        if self._region.seen.unheard:
+            await self._look_back()
         publisher = self._region.publisher
         if publisher.token is not None and publisher.note is not None and self._policy.witnesses:
             asked = self._send(publisher.note)
@@ -139,10 +142,20 @@ class Cosigner:
         """
         await self._look_around()
         await self._ask_peers()
-        before = await self._region.database.read(read_publication)
-        if before.note is None or not self._policy.witnesses:
-            return
-        await self._gather(self._send(before.note), LOOK_BACK_S)
+        await self._look_back()
+
+    async def _look_back(self) -> None:
+        database, seen = self._region.database, self._region.seen
+        before, restored = await database.read(lambda tx: (read_publication(tx), witness_states.is_restored(tx)))
+        seen.unheard = restored
+        if before.note is not None and self._policy.witnesses:
+            asked = self._send(before.note)
+            # Nothing goes on without them, so those that failed before are waited for too.
+            await self._gather([*self._asking.values()] if restored else asked, LOOK_BACK_S)
+        counted = self._heard & {one.name for one in self._policy.counting}
+        if restored and (before.note is None or len(counted) >= self._policy.quorum):
+            await database.write(witness_states.heard)
+            seen.unheard = False
 
     async def _ask_peers(self) -> None:
         region = self._region
@@ -245,6 +258,7 @@ class Cosigner:
             gathering.lines[witness.name] = given.lines
             gathering.fresh = True
             self._claims.pop(witness.name, None)
+            self._heard.add(witness.name)
             state = replace(state, size=gathering.head.size, answered_at=now, skew_s=given.skew_s)
         if error and error != before.error:
             _log.warning("witness %s gave no cosignature: %s", witness.name, error)
@@ -263,9 +277,10 @@ class Cosigner:
         """
         head = await self._region.database.read(lambda tx: read_head(tx).size, cheap=True)
         if size <= head:
+            self._heard.add(witness.name)
             return
         self._claims[witness.name] = size
-        proven = await self._calls.proves(witness.url, head)
+        proven = await self._calls.proves(str(witness.url), head)
         if proven is not None:
             _log.error("witness %s shows a checkpoint of ours with %d entries; we have %d", witness.name, proven, head)
             self._region.seen.saw(proven, f"our own signature, shown by {witness.name}")

@@ -82,6 +82,7 @@ class Code(StrEnum):
     LOG_MISSING = "log.missing"
     LOG_OTHER = "log.other"
     LOG_ROLLED_BACK = "log.rolled_back"
+    LOG_UNCONFIRMED = "log.unconfirmed"
     SCHEMA_OUTDATED = "schema.outdated"
 
     # backups

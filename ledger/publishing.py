@@ -30,7 +30,7 @@ from sqlalchemy import select
 
 from ledger.clock import Clock
 from ledger.database import Database, Reading
-from ledger.errors import Refusal
+from ledger.errors import Code, Refusal
 from ledger.ids import new_id
 from ledger.largest_seen import LargestSeen
 from ledger.log_signing import LogSigner
@@ -216,6 +216,8 @@ class Publisher:
             _, size, _ = await self._database.read(_state, cheap=True)
         behind = self._seen.compare(size)
         if behind is not None:
+            if behind.code is Code.LOG_UNCONFIRMED:
+                raise LogWentBack("the database was restored, and too few witnesses have said how far they are")
             raise LogWentBack(f"the database holds {size} entries, but {behind.facts['seen']} were published")
 
     def _recompute(self, before: Publication, size: int) -> Frontier:

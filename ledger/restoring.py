@@ -20,7 +20,7 @@ from pathlib import Path
 from sqlalchemy import URL, delete, text, update
 
 from keys.signer import KeyStore
-from ledger import erasing
+from ledger import erasing, witness_states
 from ledger.backing_up_postgres import imported, require_empty
 from ledger.backing_up_sqlite import is_empty, put_back
 from ledger.backups import DATABASE, Manifest, Progress, check_parts
@@ -31,7 +31,7 @@ from ledger.schema import current_revision, migrate, newest_revision, require_ne
 from ledger.sequencing import read_head
 from ledger.status_slots import skip_ahead
 from ledger.tables.publishing import publication
-from ledger.tables.witnessing import cosigners, witness_identity, witnessed_logs
+from ledger.tables.witnessing import witness_identity, witnessed_logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,9 @@ def _prepare(tx: Writing, manifest: Manifest, secret: bytes, base_url: str) -> i
     # Licences issued after the backup are in people's hands: no new one may share a bit with them.
     skip_ahead(tx, secret, base_url)
     tx.execute(update(publication).values(holder="", lease_until=0, token=publication.c.token + 1))
-    for table in (witness_identity, witnessed_logs, cosigners):
+    for table in (witness_identity, witnessed_logs):
         tx.execute(delete(table))
+    witness_states.forget(tx)
     found = erasing.brought_back(tx)
     return erasing.shred(tx, found) if found else 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -21,6 +21,8 @@ CLOCK_AHEAD_S: Final = 60
 """How far our clock may be ahead of what fresh cosignatures say (protocol 7)."""
 
 _MAX_ERROR: Final = 300
+_RESTORED: Final = "(restored)"
+"""Stands where a witness's name does, and no name has parentheses: the database came from a backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class WitnessState:
 def states(tx: Reading) -> dict[str, WitnessState]:
     """Return what is known of every witness there ever was, by name."""
     found = {}
-    for row in tx.execute(select(cosigners)):
+    for row in tx.execute(select(cosigners).where(cosigners.c.name != _RESTORED)):
         found[row.name] = WitnessState(
             row.name, row.size, row.answered_at, row.tried_at, row.skew_s, row.failures, row.error
         )
@@ -50,7 +52,7 @@ def states(tx: Reading) -> dict[str, WitnessState]:
 
 def keep(tx: Writing, state: WitnessState) -> None:
     """Store `state`; the size never goes back, because what a witness cosigned it has cosigned."""
-    insert = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
+    upsert = sqlite_insert if tx.dialect.name == "sqlite" else postgresql_insert
     row = {
         "name": state.name,
         "size": state.size,
@@ -63,7 +65,23 @@ def keep(tx: Writing, state: WitnessState) -> None:
     larger = func.max if tx.dialect.name == "sqlite" else func.greatest
     change = {name: value for name, value in row.items() if name != "name"}
     change["size"] = larger(cosigners.c.size, state.size)
-    tx.execute(insert(cosigners).values(row).on_conflict_do_update(index_elements=["name"], set_=change))
+    tx.execute(upsert(cosigners).values(row).on_conflict_do_update(index_elements=["name"], set_=change))
+
+
+def forget(tx: Writing) -> None:
+    """Forget all witnesses, because the database came from a backup: how far they are has to be heard anew."""
+    tx.execute(delete(cosigners))
+    tx.execute(insert(cosigners).values(name=_RESTORED, size=0, skew_s=0, failures=0, error=""))
+
+
+def is_restored(tx: Reading) -> bool:
+    """Tell whether the database came from a backup and too few witnesses have been heard since."""
+    return tx.execute(select(cosigners.c.name).where(cosigners.c.name == _RESTORED)).first() is not None
+
+
+def heard(tx: Writing) -> None:
+    """Take down that enough witnesses were heard, or that an operator goes on without them."""
+    tx.execute(delete(cosigners).where(cosigners.c.name == _RESTORED))
 
 
 def quorum_met_at(known: dict[str, WitnessState], policy: WitnessPolicy) -> datetime | None:

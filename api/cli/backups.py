@@ -21,7 +21,7 @@ from api.settings import Settings
 from keys.errors import KeyStoreError
 from keys.file_store import FileKeyStore
 from keys.private_files import make_directory
-from ledger import erased_before, erasing, witness_identity
+from ledger import erased_before, erasing, witness_identity, witness_states
 from ledger.auditing import Stored, audit_stored
 from ledger.backing_up import back_up
 from ledger.backups import KEYS, Manifest, check_parts
@@ -115,13 +115,20 @@ def restore(
         typer.Argument(help="备份；不给出则为数据库已用其他工具恢复 / backup; none: restored by other tools"),
     ] = None,
     into: Annotated[str | None, typer.Option("--into", help="目标数据库地址 / address of the database")] = None,
+    without_witnesses: Annotated[
+        bool, typer.Option("--without-witnesses", help="见证方已不存在，不再等待 / they are gone for good: do not wait")
+    ] = False,
     audited: Annotated[bool, typer.Option("--audit/--no-audit", help="恢复后审计 / audit what was restored")] = True,
     as_json: AsJson = False,
 ) -> None:
     """恢复备份到空数据库，重新执行删除，审计。Restore a backup into an empty database, and make it fit to be served."""
     with answering(as_json):
         settings = settings_or_exit()
-        if folder is None:
+        if without_witnesses:
+            if folder is not None:
+                raise typer.BadParameter("先恢复，再决定 / restore first, decide afterwards")
+            told = _unwatched(settings)
+        elif folder is None:
             if into is not None:
                 raise typer.BadParameter("--into 需要备份 / --into needs a backup")
             told = _after_other_tools(settings)
@@ -129,11 +136,25 @@ def restore(
             told = _from_backup(settings, folder, into, audited=audited, quiet=as_json)
     if as_json:
         print_json(told)
+    elif without_witnesses:
+        say("不再等待见证方 the witnesses are not waited for")
     else:
         typer.echo(f"可以启动 ready to start；重新删除 shredded again: {told['shredded']}")
         if "audit" in told:
             typer.echo(f"{told['size']} 条 entries；审计 audit: {told['audit']}")
         say("见证密钥已换发 the witness has new keys")
+
+
+def _unwatched(settings: Settings) -> dict[str, Any]:
+    """Go on without the word of the witnesses. What they were shown after the backup is forked by the next entry."""
+    database = Database.open(settings.database_url)
+    try:
+        with database.writing() as tx:
+            waited = witness_states.is_restored(tx)
+            witness_states.heard(tx)
+    finally:
+        database.close()
+    return {"waited": waited}
 
 
 def _after_other_tools(settings: Settings) -> dict[str, Any]:
@@ -143,6 +164,7 @@ def _after_other_tools(settings: Settings) -> dict[str, Any]:
         with database.writing() as tx:
             # Licences issued after the backup are in people's hands: no new one may share a bit with them.
             skip_ahead(tx, store.secret("slots"), settings.base_url)
+            witness_states.forget(tx)
         shredded = asyncio.run(erasing.replay_erasures(database))
     finally:
         database.close()
