@@ -16,7 +16,7 @@ _SHOWN = (
 CLAIMED: Final = "claimed_types"
 """Member of a verdict's content that repeats what a licence claims its type to be equal to: shown, never believed."""
 
-_EQUALS = ("aka_vcts", "extends")
+_EQUALS = frozenset({"aka_vcts", "extends"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def claim_of_licence(licence: UnverifiedLicence) -> Claim:
     """What a parsed licence claims."""
     claims = licence.claims
     content: dict[str, Any] = {name: claims[name] for name in _SHOWN if name in claims}
-    if claimed := {name: claims[name] for name in _EQUALS if name in claims}:
-        content[CLAIMED] = claimed
+    if not _EQUALS.isdisjoint(claims):
+        content[CLAIMED] = {name: claims[name] for name in sorted(_EQUALS) if name in claims}
     return Claim(
         is_code=False,
         signed=licence.signing_input,

@@ -18,6 +18,7 @@ from verifiers.trust_document import TrustedKey, TrustedType
 from verifiers.trust_list import TrustList
 from verifiers.verdict import Step
 
+_REASONS = {INVALID: Reason.REVOKED, SUSPENDED: Reason.SUSPENDED}
 _DOCUMENT_KINDS = frozenset({"licence.issued", "licence.imported", "licence.status"})
 
 
@@ -133,13 +134,13 @@ def check_status(
         case.found(Step.STATUS, error.reason, error.detail, since=since, source=source)
         return
     if value:
-        reason = {INVALID: Reason.REVOKED, SUSPENDED: Reason.SUSPENDED}.get(value, Reason.REFUSED)
+        reason = _REASONS.get(value, Reason.REFUSED)
         case.found(Step.STATUS, reason, f"slot {claim.status_idx} says {value}", since=since, source=source)
         if value != INVALID:
             case.note(Note.STATUS_MAY_REVERT)
     age, allowed = case.age(since) or 0, _allowed(case, ground, chosen, trusted_type)
     expired = chosen.expires_at is not None and case.at > chosen.expires_at
-    if not case.policy.historical and (age > allowed or expired):
+    if (age > allowed or expired) and not case.policy.historical:
         detail = f"{age} s old, where {allowed} s are allowed"
         case.found(Step.STATUS, Reason.STATUS_STALE, detail, since=since, source=source)
     elif not value:
@@ -180,7 +181,7 @@ def _choose(case: Examination, ground: Ground, uri: str | None) -> StatusList | 
         if not lists:
             case.found(Step.STATUS, Reason.STATUS_TIME, source=uri)
             return None
-    newest = max(lists, key=lambda one: (_order(trust, one), one.issued_at))
+    newest = lists[0] if len(lists) == 1 else max(lists, key=lambda one: (_order(trust, one), one.issued_at))
     name = ground.list_name(newest.uri)
     seen = case.seen.lists.get(name)
     if case.policy.historical:

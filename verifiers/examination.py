@@ -7,6 +7,7 @@ Not part of the public face: `verify` makes one, the steps in `authority` and `e
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from verifiers.errors import Reason, VerificationError
@@ -77,11 +78,11 @@ class Examination:
 
     def passed(self, step: Step, since: dt.datetime | None = None, source: str | None = "presented") -> None:
         """Record that `step` passed on an input that is of the time `since`."""
-        self.checks.append(Check(step, Mark.PASSED, None if since is None else self.age(since), source))
+        self.checks.append(_check(step, Mark.PASSED, None if since is None else self.age(since), source))
 
     def skipped(self, step: Step, source: str | None = None) -> None:
         """Record that `step` could not run because of what was found before, or does not apply."""
-        self.checks.append(Check(step, Mark.SKIPPED, None, source))
+        self.checks.append(_check(step, Mark.SKIPPED, None, source))
 
     def found(
         self,
@@ -128,13 +129,15 @@ class Examination:
 
     def age(self, since: dt.datetime | None) -> int | None:
         """Whole seconds from `since` to the time of judging, never less than 0."""
-        return None if since is None else max(0, int((self.at - since).total_seconds()))
+        if since is None:
+            return None
+        past = self.at - since
+        return past.days * 86_400 + past.seconds if past.days >= 0 else 0
 
     def verdict(self) -> Verdict:
         """All of it as a verdict: the worst finding wins."""
-        outcome = worst(self.findings)
         return Verdict(
-            outcome=outcome,
+            outcome=worst(self.findings),
             at=self.at,
             findings=ranked(self.findings),
             checks=tuple(sorted(self.checks, key=_step_number)),
@@ -150,6 +153,9 @@ class Examination:
             return self.ground.trust.region
         return None if self.trust is None else self.trust.region
 
+
+# Most checks of a verdict are those of the verdict before it; a check cannot change, so verdicts may share one.
+_check = lru_cache(maxsize=1024)(Check)
 
 _STEP_NUMBERS = {step: number for number, step in enumerate(Step)}
 

@@ -15,6 +15,8 @@ from verifiers.legal_dates import parse_date, parse_time
 
 T = TypeVar("T")
 
+_ABSENT: Any = object()
+
 
 class Members:
     """The members of one JSON object at `where`; every fault raises `Malformed` with `reason`."""
@@ -31,23 +33,25 @@ class Members:
     def _refuse(self, name: str, what: str) -> Malformed:
         return Malformed(self._reason, f"{self._where}/{name} {what}")
 
+    def _untaken(self, name: str, value: Any, kind: type) -> Malformed:
+        return self._refuse(name, "is missing" if value is _ABSENT else f"is not of type {kind.__name__}")
+
     def has(self, name: str) -> bool:
         """Whether the member is there and not yet taken."""
         return name in self._left
 
     def take(self, name: str, kind: type[T]) -> T:
         """The member `name`, which must be exactly of `kind` (a JSON boolean is no integer)."""
-        try:
-            value = self._left.pop(name)
-        except KeyError:
-            raise self._refuse(name, "is missing") from None
+        value = self._left.pop(name, _ABSENT)
         if type(value) is not kind:
-            raise self._refuse(name, f"is not of type {kind.__name__}")
+            raise self._untaken(name, value, kind)
         return value
 
     def text(self, name: str, pattern: re.Pattern[str] | None = None) -> str:
         """A string, which must match the whole of `pattern` where one is given."""
-        value = self.take(name, str)
+        value = self._left.pop(name, _ABSENT)
+        if type(value) is not str:
+            raise self._untaken(name, value, str)
         if pattern is not None and not pattern.fullmatch(value):
             raise self._refuse(name, "has the wrong form")
         return value
@@ -61,7 +65,9 @@ class Members:
 
     def integer(self, name: str, low: int = 0, high: int = 2**53 - 1) -> int:
         """An integer from `low` to `high`."""
-        value = self.take(name, int)
+        value = self._left.pop(name, _ABSENT)
+        if type(value) is not int:
+            raise self._untaken(name, value, int)
         if not low <= value <= high:
             raise self._refuse(name, f"is not from {low} to {high}")
         return value

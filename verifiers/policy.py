@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -68,6 +68,8 @@ class Seen:
 
     def highest(self, region: str, root: str) -> int:
         """The highest number seen of a trust list of `region` under the root with this fingerprint; 0 for none."""
+        if not self.trust:
+            return 0
         return max(self.trust.get(region, 0), self.trust.get(f"{region}/{root}", 0))
 
     def with_trust(self, region: str, root: str, seq: int) -> "Seen":
@@ -76,23 +78,28 @@ class Seen:
         if self.trust.get(name) == highest:
             return self
         kept = {known: number for known, number in self.trust.items() if known != region}
-        return replace(self, trust={**kept, name: highest})
+        kept[name] = highest
+        return Seen(kept, self.lists, self.newest, self.kits)
 
     def with_list(self, uri: str, origin: str, size: int) -> "Seen":
         """This, with the list `uri` now seen at `size` entries of `origin`."""
         known = self.lists.get(uri)
         if known is not None and known.size == size and known.origin == origin:
             return self
-        return replace(self, lists={**self.lists, uri: SeenList(origin, size)})
+        return Seen(self.trust, {**self.lists, uri: SeenList(origin, size)}, self.newest, self.kits)
 
     def with_time(self, at: dt.datetime) -> "Seen":
         """This, and the time `at`."""
-        return self if self.newest is not None and self.newest >= at else replace(self, newest=at)
+        if self.newest is not None and self.newest >= at:
+            return self
+        return Seen(self.trust, self.lists, at, self.kits)
 
     def with_kit(self, region: str, root: str, version: int) -> "Seen":
         """This, and kit `version` made by `region` under the root with this fingerprint."""
         name = f"{region}/{root}"
-        return self if self.kits.get(name, 0) >= version else replace(self, kits={**self.kits, name: version})
+        if self.kits.get(name, 0) >= version:
+            return self
+        return Seen(self.trust, self.lists, self.newest, {**self.kits, name: version})
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form, as a state file keeps it."""

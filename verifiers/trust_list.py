@@ -162,6 +162,8 @@ class TrustList:
     _peers: dict[str, TrustedPeer] = field(repr=False)
     _equivalences: dict[tuple[str, str, int], tuple[TrustedEquivalence, ...]] = field(repr=False)
     _rules: dict[tuple[str, int], TrustedRule] = field(repr=False)
+    # Keys by the very bytes of their certificates, for those that were asked for: never more than the list has.
+    _met: dict[bytes, TrustedKey] = field(repr=False, compare=False, default_factory=dict)
 
     @property
     def region(self) -> str:
@@ -174,7 +176,13 @@ class TrustList:
 
     def key_of_certificate(self, certificate: bytes) -> TrustedKey | None:
         """The key whose leaf certificate is exactly `certificate` (DER)."""
-        return self._keys_by_certificate.get(sha256(certificate).digest())
+        known = self._met.get(certificate)
+        if known is not None:
+            return known
+        key = self._keys_by_certificate.get(sha256(certificate).digest())
+        if key is not None:
+            self._met[certificate] = key
+        return key
 
     def check_certificate(self, certificate: bytes) -> Leaf:
         """The facts of a leaf under this list's root. Raises `VerificationError` with `key.certificate`."""

@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
@@ -164,8 +164,10 @@ class Verdict:
         return document
 
 
-def worst(findings: Iterable[Finding]) -> Outcome:
+def worst(findings: Collection[Finding]) -> Outcome:
     """invalid > undetermined > valid (protocol 24)."""
+    if not findings:
+        return Outcome.VALID
     outcomes = {finding.outcome for finding in findings}
     if Outcome.INVALID in outcomes:
         return Outcome.INVALID
@@ -174,7 +176,11 @@ def worst(findings: Iterable[Finding]) -> Outcome:
 
 def ranked(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings, those that make it invalid first, otherwise in the order of the steps."""
-    return tuple(sorted(findings, key=lambda finding: finding.outcome is not Outcome.INVALID))
+    return tuple(sorted(findings, key=_is_doubt))
+
+
+def _is_doubt(finding: Finding) -> bool:
+    return finding.outcome is not Outcome.INVALID
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ from verifiers.trust_list import TrustList
 from verifiers.verdict import NotVerified, Outcome, Step, Verified
 
 Judged = tuple[Ground, OpenedReceipt] | None
+
+_ANY = Policy()
+_NOTHING_SEEN = Seen()
+
 # The steps. All that can run do run, and of what they find the worst wins (protocol 24):
 #
 #  (1) shape        it is a licence, a code or a bundle in its one form and within its limits
@@ -98,7 +102,8 @@ def verify(
     """
     if at.tzinfo is None:
         raise ValueError("`at` must say its zone")
-    case = Examination(at, policy or Policy(), seen or Seen(), trust, tuple(status), newest_views(peers))
+    views = newest_views(peers) if peers else ()
+    case = Examination(at, policy or _ANY, seen or _NOTHING_SEEN, trust, tuple(status), views)
     cache = CheckpointCache(0) if cache is None else cache
     text = presented.decode("utf-8", "replace") if isinstance(presented, bytes) else presented
     whole, text = text, text.strip()
@@ -353,8 +358,7 @@ def _clock(case: Examination) -> None:
         case.skipped(Step.CLOCK)
         return
     times = [time for time in (case.vouched, case.told, case.claimed, case.seen.newest) if time is not None]
-    tolerance = dt.timedelta(seconds=case.policy.clock_tolerance_s)
-    if times and max(times) - case.at > tolerance:
+    if times and max(times) - case.at > dt.timedelta(seconds=case.policy.clock_tolerance_s):
         case.found(Step.CLOCK, Reason.CLOCK_BEHIND, f"inputs are of {max(times).isoformat()}", source="clock")
     else:
         case.passed(Step.CLOCK, source="clock")
