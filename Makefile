@@ -22,11 +22,15 @@ serve: service-env ## Serve one region with example data on 127.0.0.1:8000
 
 .PHONY: test
 test: dev-env ## Run the tests on SQLite and PostgreSQL (both come along)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not long and not faults" $(ARGS)
 
 .PHONY: test-long
 test-long: dev-env ## Run the tests that take minutes: kills, large cascades, clean installs
 	$(BIN)/python -m pytest -m long --timeout 3600 $(ARGS)
+
+.PHONY: test-faults
+test-faults: dev-env ## Fail every step of a commit and a publication, every system call, both databases; a row each
+	$(BIN)/python -m tests.faults $(ARGS)
 
 .PHONY: simulate
 simulate: dev-env ## Run random schedules of regions that lie (ARGS="--schedules 5000", "--seed 7")
