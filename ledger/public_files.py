@@ -33,6 +33,7 @@ class PublicFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._synced: set[Path] = set()
         root.mkdir(parents=True, exist_ok=True)
 
     def read(self, path: str) -> bytes | None:
@@ -58,14 +59,17 @@ class PublicFiles:
             for path, data in files:
                 place = self._place(path)
                 if self.read(path) != data:
-                    folders |= self._make(place.parent)
+                    self._make(place.parent)
+                    self._synced.discard(place.parent)
                     self._put(place, data)
-                    folders.add(place.parent)
                     written += 1
+                # What is there already may be of a process that died, or of a try of ours that failed, before its
+                # folder was synced.
+                folders |= self._unsynced(place.parent)
         finally:
             # A rename is durable only once its folder is.
             for folder in folders:
-                _sync(folder)
+                self._sync(folder)
         return written
 
     def checkpoint(self) -> str | None:
@@ -81,10 +85,9 @@ class PublicFiles:
         """
         with self._locked():
             served = self.read(path)
-            if served is not None and (served == data or order(served) > order(data)):
+            if served is not None and order(served) > order(data):
                 return False
-            self.write([(path, data)])
-            return True
+            return self.write([(path, data)]) > 0
 
     def write_checkpoint(self, note: str) -> bool:
         """Serve `note`, unless a checkpoint of a larger tree is served already; tell whether it was written."""
@@ -114,15 +117,33 @@ class PublicFiles:
             raise ValueError(f"not a published path: {path!r}")
         return self.root.joinpath(*parts)
 
-    def _make(self, folder: Path) -> set[Path]:
-        """Create `folder` and return the folders that got a new entry by it."""
-        changed = set()
+    def _make(self, folder: Path) -> None:
+        """Create `folder`; those that get a new entry by it are to be synced again."""
         missing = folder
         while not missing.is_dir():
+            self._synced.discard(missing)
             missing = missing.parent
-            changed.add(missing)
+            self._synced.discard(missing)
         folder.mkdir(parents=True, exist_ok=True)
-        return changed
+
+    def _unsynced(self, folder: Path) -> set[Path]:
+        """Return which of `folder` and those it lies in, up to the root, have changes that may not be durable."""
+        found = set()
+        while folder not in self._synced:
+            found.add(folder)
+            if folder == self.root:
+                break
+            folder = folder.parent
+        return found
+
+    def _sync(self, folder: Path) -> None:
+        self._synced.discard(folder)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        self._synced.add(folder)
 
     def _put(self, place: Path, data: bytes) -> None:
         temporary = place.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
@@ -141,11 +162,3 @@ class PublicFiles:
         with (self.root / ".lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
