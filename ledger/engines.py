@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
 
 READERS: Final = 4
 """Threads that read at the same time."""
@@ -54,6 +55,13 @@ def sqlite_engine(url: URL, *, write: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute("PRAGMA cache_size=-16000")
+
+    @event.listens_for(engine, "handle_error")
+    def renew(context: ExceptionContext) -> None:
+        # A file that could not be opened for writing, if only once, SQLite opens for reading: this connection will
+        # never write, and back in the pool it would keep everybody from it until the process ends.
+        if write and "readonly database" in str(context.original_exception):
+            context.is_disconnect = True
 
     begin = "BEGIN IMMEDIATE" if write else "BEGIN"
 
