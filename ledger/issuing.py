@@ -28,6 +28,9 @@ CHUNK: Final = 256
 TOGETHER: Final = 64
 """Most single requests that are prepared together; so few go before the rows of a batch."""
 
+FEW: Final = 4
+"""So few are sooner prepared here than asked for elsewhere."""
+
 _AHEAD: Final = 3
 _ATTEMPTS: Final = 4
 
@@ -73,7 +76,7 @@ async def issue_from(region: Region, actor: Actor, source: Source) -> list[Outco
 
 async def _prepared(region: Region, actor: Actor, source: Source) -> Prepared:
     now, elsewhere = region.clock.now(), region.preparers
-    if elsewhere is None:
+    if elsewhere is None or len(source) < FEW:
         return await prepare(region, actor, source, now)
     return await elsewhere.prepare(actor, source, now)
 
