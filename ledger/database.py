@@ -38,6 +38,7 @@ from ledger.copying import copy_rows
 from ledger.database_errors import is_disconnect, refusal_of
 from ledger.engines import READERS, normal_url, postgres_engine, sqlite_engine
 from ledger.schema import migrate as migrate
+from ledger.single_statements import SingleStatements
 
 Reading = NewType("Reading", Connection)
 """A transaction that sees one state of the database and cannot change it."""
@@ -59,6 +60,7 @@ class Database:
         # SQLite has one writer at a time and waits by polling; inside one process a lock is fair and quick.
         self._turn: threading.Lock | None = threading.Lock() if self.is_sqlite else None
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="elicence-read")
+        self._single = SingleStatements(self._reader)
 
     @classmethod
     def open(cls, url: str | URL) -> Database:
@@ -68,6 +70,7 @@ class Database:
     def close(self) -> None:
         """Give back every connection; threads that still read are waited for."""
         self._threads.shutdown(wait=True)
+        self._single.close()
         self._reader.dispose()
         self._writer.dispose()
 
@@ -95,6 +98,15 @@ class Database:
     async def write(self, change: Callable[[Writing], _T]) -> _T:
         """Run `change` in a writing transaction on another thread and commit it. Entries go through the writer."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._write, change)
+
+    def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run one reading statement, in the form of the database's own driver. Raises `Refusal` as `reading` does."""
+        with _translated():
+            return self._single.rows(sql, values)
+
+    async def rows_elsewhere(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Do the same on another thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.rows, sql, values)
 
     def writer_connection(self) -> Connection:
         """Open a connection for the writer to keep. Raises what SQLAlchemy raises: the writer must know more."""

@@ -13,18 +13,17 @@ follows them, without asking anybody now; our ledger has no say in it, so its ve
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, Select, and_, bindparam, func, select
+from sqlalchemy import select
 
 from keys.certificates import fingerprint
 from ledger.causes import FINAL_SLOT, open_causes_of
-from ledger.database import Reading
 from ledger.errors import Code, Refusal
+from ledger.held_documents import Held, HeldDocuments
 from ledger.receipts import counting_size, receipt_of
-from ledger.tables.licences import licence_versions, licences, slot_status
 from ledger.tables.publishing import trust_lists
 from verifiers.bundle import parse_bundle
 from verifiers.cascade import Effect, state_of
@@ -65,24 +64,12 @@ _OF_THE_LIST: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What the ledger holds of a presented document: which version of which licence, and how that stands."""
-
-    licence: str
-    version: int
-    idx: int
-    kid: str
-    superseded: bool
-    state: str
-    slot: int
-
-
 class OnlineVerifier:
     """Gives online verdicts for one region; one a process, used from its event loop."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
+        self._documents = HeldDocuments(region.database)
         self._root = fingerprint(region.root_certificate)
         self._trust: tuple[int, TrustList] | None = None
         self._checkpoints = CheckpointCache()
@@ -99,7 +86,7 @@ class OnlineVerifier:
         """Return the verdict and what the ledger holds of the document, if anything."""
         region, at = self._region, self._region.clock.now()
         digest = _digest_of(presented)
-        held, seq = await region.database.read(lambda tx: _look_up(tx, digest), cheap=True)
+        held, seq = await self._documents.find(digest)
         trust = await self._trust_list(seq, at)
         if held is None:
             # What we hold is ours, whatever anybody's list says, so only the rest is compared with the lists of peers.
@@ -201,41 +188,6 @@ def _digest_of(presented: str) -> tuple[bool, bytes] | None:
     except (VerificationError, UnicodeEncodeError):
         return None
     return None
-
-
-def _held_by(digest_column: Column[Any]) -> Select[Any]:
-    """One statement for everything: the version with this digest, its licence, its slot, the newest trust list."""
-    v = licence_versions.c
-    return (
-        select(
-            v.licence,
-            v.version,
-            v.idx,
-            v.kid_code if digest_column is v.code_digest else v.kid_licence,
-            v.superseded_idx,
-            licences.c.state,
-            slot_status.c.value,
-            _NEWEST,
-        )
-        .join(licences, licences.c.id == v.licence)
-        .join(slot_status, and_(slot_status.c.list_num == v.list_num, slot_status.c.slot == v.slot), isouter=True)
-        .where(digest_column == bindparam("digest"))
-    )
-
-
-# Built once: making a statement costs more than running it.
-_NEWEST: Final = select(func.max(trust_lists.c.seq)).scalar_subquery()
-_NEWEST_ALONE: Final = select(_NEWEST)
-_BY_DIGEST: Final = {True: _held_by(licence_versions.c.code_digest), False: _held_by(licence_versions.c.jws_digest)}
-
-
-def _look_up(tx: Reading, digest: tuple[bool, bytes] | None) -> tuple[Held | None, int | None]:
-    if digest is not None:
-        row = tx.execute(_BY_DIGEST[digest[0]], {"digest": digest[1]}).one_or_none()
-        if row is not None:
-            licence, version, idx, kid, superseded, state, slot, seq = row
-            return Held(licence, version, idx, kid, superseded is not None, state, slot or 0), seq
-    return None, tx.execute(_NEWEST_ALONE).scalar_one()
 
 
 def _order_matters(found: Verdict, trust: TrustList, held: Held) -> bool:
