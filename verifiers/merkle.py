@@ -184,12 +184,12 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
         if last == 0:
             raise ProofFailed(Reason.PROOF_INCLUSION, "the proof is too long")
         if node & 1 or node == last:
-            value = node_hash(sibling, value)
+            value = sha256(b"\x01" + sibling + value).digest()
             while not node & 1 and node:
                 node >>= 1
                 last >>= 1
         else:
-            value = node_hash(value, sibling)
+            value = sha256(b"\x01" + value + sibling).digest()
         node >>= 1
         last >>= 1
     if last:
