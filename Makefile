@@ -40,6 +40,14 @@ simulate: dev-env ## Run random schedules of regions that lie (ARGS="--schedules
 interop: dev-env ## Let other people's programs judge what this one makes
 	$(BIN)/python -m pytest -m interop $(ARGS)
 
+.PHONY: fuzz
+fuzz: dev-env ## Fuzz every parser and request body (ARGS="--executions N --target name")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: mutation
+mutation: dev-env ## Put small faults into the sources; do tests notice? (ARGS="--sample 600")
+	$(BIN)/python -m tests.mutation $(ARGS)
+
 .PHONY: bench
 bench: dev-env ## Measure, short profile; table and var/bench.json
 	$(BIN)/python -m benchmarks $(ARGS)

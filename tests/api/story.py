@@ -22,6 +22,7 @@ from tests.api import story_calls, story_equivalences, story_peers, story_watche
 from tests.api.service import Caller, Service, service_on
 from tests.ledger import licensing
 from tests.ledger.licensing import COMPANY, HOUSING, MARKET, PERSON, furnish
+from tests.verifiers.issuer import Issuer
 from verifiers.dynamic_code import mint
 from verifiers.encoding import b64u_decode
 from verifiers.legal_dates import day_of
@@ -49,6 +50,8 @@ class World:
     second: Caller
     app: Caller
     seen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    there: Issuer | None = None
+    """The other region, once it has been admitted."""
 
     def today(self) -> str:
         """Return today's calendar date in +08:00."""
@@ -106,7 +109,7 @@ def _remember(world: World) -> None:
 async def tell(world: World) -> None:
     """Call every operation once, each with what the ones before gave."""
     await _set_up(world)
-    there = await story_peers.admit(world.service, world.operator)
+    world.there = there = await story_peers.admit(world.service, world.operator)
     await story_equivalences.recognise(world.operator)
     licence = await _issue(world)
     await _look(world, licence)
