@@ -1,9 +1,8 @@
 """Licence documents: from checked values to signed SD-JWT VC, static code and draft, many at a time.
 
 Issuing, import and every new version pass through `draft_documents`: three calls to sign for a whole batch (licences,
-codes, statements), whatever its size. The record of a document keeps the licence in pieces, each with the holder it
-is about, so that `compact_of` writes it again byte for byte and erasing one holder leaves the rest
-(docs/formats/record.md).
+codes, statements), whatever its size. The record keeps what a document was built from and its signatures, each
+holder's part apart; `ledger.document_records` builds it again from them, byte for byte (docs/formats/record.md).
 """
 
 from __future__ import annotations
@@ -17,22 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 from keys.signer import Signer
 from ledger.catalogue import Catalogue, Department, LicenceType, RegisteredKey
+from ledger.document_records import (
+    SEED_SIZE,
+    bodies_of,
+    code_payload,
+    code_payload_of,
+    face_of,
+    signatures_of,
+    status_uri,
+)
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
 from ledger.events import Draft, Event, SubjectPart
 from ledger.status_slots import Slot
-from verifiers.code import CodePayload, build_code, code_text, cut_name, sig_structure
+from verifiers.code import CodePayload, code_text, sig_structure, signed_code
 from verifiers.commitment import code_digest, jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.licence import Face, Holder, Imported, build, header_segment
 from verifiers.licence import Unsigned as UnsignedLicence
-from verifiers.sd_jwt import join
 
 if TYPE_CHECKING:
     from ledger.workplace import Workplace
-
-_FIRST_CODE_DAY = date(2000, 1, 1)
-"""The static code counts days from here; what began earlier began on this day as far as the code says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +124,24 @@ async def draft_documents(region: Workplace, issuer: Issuer, documents: Sequence
     """Build and sign `documents` of one department. Raises `Refusal` stale where its keys changed meanwhile."""
     signers = [_signer(region, key) for key in (issuer.licence_key, issuer.code_key, issuer.statement_key)]
     kid = issuer.code_key.key.key_id[:8]
-    licences, payloads = [], []
+    faces, licences, structures = [], [], []
     for position, document in enumerate(documents):
-        licences.append(build(_face(document, issuer, iat), header=issuer.header))
-        payloads.append(_code_payload(document, issuer))
+        face = _face(document, issuer, iat)
+        faces.append(face)
+        licences.append(build(face, header=issuer.header))
+        structures.append(sig_structure(_code_payload(document, issuer), kid))
         if position % 32 == 31:
             await asyncio.sleep(0)  # single requests get their turn between the rows of a batch
-    structures = [sig_structure(payload, kid) for payload in payloads]
     licence_signatures, code_signatures = await asyncio.gather(
         signers[0].sign([licence.signing_input for licence in licences]), signers[1].sign(structures)
     )
     events, results = [], []
-    for document, licence, signature, payload, structure, code_signature in zip(
-        documents, licences, licence_signatures, payloads, structures, code_signatures, strict=True
+    for document, face, licence, signature, structure, code_signature in zip(
+        documents, faces, licences, licence_signatures, structures, code_signatures, strict=True
     ):
-        cose = build_code(payload, kid, code_signature)
-        compact = licence.compact(signature)
-        events.append(_unsigned(document, issuer, licence, compact, cose, structure))
-        results.append((document, compact, cose))
+        parts = _parts(document, issuer, face, licence, signature + code_signature)
+        events.append(_unsigned(document, issuer, parts, jws_digest(licence.signing_input), code_digest(structure)))
+        results.append((document, licence.compact(signature), signed_code(structure, code_signature)))
     drafts = await sign_drafts(region.origin, events, signers[2])
     return [
         Signed(document, draft, compact, cose) for (document, compact, cose), draft in zip(results, drafts, strict=True)
@@ -152,11 +156,9 @@ def _signer(region: Workplace, key: RegisteredKey) -> Signer:
 
 
 def _face(document: Document, issuer: Issuer, iat: int) -> Face:
-    definition = document.type.definition
     # One call for all seeds: asking the system for randomness costs more than most other steps of a licence.
-    count = 1 + len(document.holders)
-    random = secrets.token_bytes(32 * count)
-    seeds = [random[at : at + 32] for at in range(0, 32 * count, 32)]
+    random = secrets.token_bytes(SEED_SIZE * len(document.holders))
+    seeds = [random[at : at + SEED_SIZE] for at in range(0, len(random), SEED_SIZE)]
     return Face(
         iss=issuer.department.iss,
         vct=document.type.vct,
@@ -172,37 +174,32 @@ def _face(document: Document, issuer: Issuer, iat: int) -> Face:
         status_idx=document.slot.idx,
         holders=tuple(
             Holder(each.kind, each.name, each.id_type, each.id, seed, each.role, each.share)
-            for each, seed in zip(document.holders, seeds[1:], strict=True)
+            for each, seed in zip(document.holders, seeds, strict=True)
         ),
-        fields=document.fields,
+        # In the order in which they are kept, because they are disclosed in theirs.
+        fields=dict(sorted(document.fields.items())),
         seed=seeds[0],
         number=document.number,
         object=document.object,
-        always_shown=definition.always_shown,
+        always_shown=document.type.definition.always_shown,
         imported=document.imported,
     )
 
 
 def _code_payload(document: Document, issuer: Issuer) -> CodePayload:
-    name, cut = cut_name(document.holders[0].name)
-    return CodePayload(
-        type_number=document.type.num,
-        issuer_number=issuer.department.num,
-        version=document.version,
-        valid_from=max(document.valid_from, _FIRST_CODE_DAY),
-        valid_until=document.valid_until,
-        list_number=document.slot.list_num,
-        status_idx=document.slot.idx,
-        serial=document.serial,
-        name=name,
-        name_cut=cut,
-        several_holders=len(document.holders) > 1,
+    return code_payload(
+        (document.type.num, issuer.department.num),
+        document.version,
+        document.valid_from,
+        document.valid_until,
+        (document.slot.list_num, document.slot.idx),
+        document.serial,
+        document.holders[0].name,
+        several=len(document.holders) > 1,
     )
 
 
-def _unsigned(
-    document: Document, issuer: Issuer, licence: UnsignedLicence, compact: str, cose: bytes, structure: bytes
-) -> Unsigned:
+def _unsigned(document: Document, issuer: Issuer, parts: tuple[SubjectPart, ...], jws: bytes, code: bytes) -> Unsigned:
     definition = document.type.definition
     facts: dict[str, Any] = {
         **document.facts,
@@ -232,53 +229,49 @@ def _unsigned(
         n=document.n,
         secret=document.secret,
         facts=facts,
-        subjects=_parts(document, licence, compact, cose),
-        jws_digest=jws_digest(licence.signing_input),
-        code_digest=code_digest(structure),
+        subjects=parts,
+        jws_digest=jws,
+        code_digest=code,
     )
 
 
-def _parts(document: Document, licence: UnsignedLicence, compact: str, cose: bytes) -> tuple[SubjectPart, ...]:
-    """The personal parts: with the first holder the token itself, its common disclosures and the code."""
-    parts = []
-    for position, (holder, disclosures) in enumerate(zip(document.holders, licence.by_holder, strict=True)):
-        body: dict[str, Any] = {"disclosures": list(disclosures), **holder.introduction}
-        if position == 0:
-            token = compact[: compact.index("~")]
-            body["token"] = token[token.index(".") + 1 :]
-            body["common"] = list(licence.common)
-            body["code"] = b64u_encode(cose)
-            body.update(document.extra)
-        parts.append(SubjectPart(holder.subject, body))
-    return tuple(parts)
+def _parts(
+    document: Document, issuer: Issuer, face: Face, licence: UnsignedLicence, signatures: bytes
+) -> tuple[SubjectPart, ...]:
+    """The personal parts: of each holder what the licence says of them, with the first also what it says besides."""
+    department = issuer.department
+    uri = status_uri(department.iss, department.id, document.slot.list_num)
+    bodies = bodies_of(face, licence, (document.type.num, department.num), uri, signatures)
+    bodies[0].update(document.extra)
+    for holder, body in zip(document.holders, bodies, strict=True):
+        body.update(holder.introduction)
+    return tuple(SubjectPart(holder.subject, body) for holder, body in zip(document.holders, bodies, strict=True))
 
 
 def compact_of(event: Event, catalogue: Catalogue) -> str:
     """Write the licence of a document event again, byte for byte, without the disclosures of erased holders.
 
-    Raises `Refusal` licence.erased where the first holder's part, and with it the token, is gone.
+    Raises `Refusal` licence.erased where the first holder's part, and with it the signature, is gone, record.damaged
+    where what comes out is not what was signed.
     """
-    first = event.subjects[0]
-    if first is None:
-        raise Refusal(Code.LICENCE_ERASED, None, licence=event.thing)
+    face = face_of(event, catalogue)
     certificate = catalogue.keys[event.facts["kids"]["licence"]].certificate
     if certificate is None:
         raise Refusal(Code.RECORD_DAMAGED, None, why="its key has no certificate")
-    disclosures = list(first.body["common"])
-    for part in event.subjects:
-        if part is not None:
-            disclosures += part.body.get("disclosures", ())
-    return join(f"{header_segment(certificate)}.{first.body['token']}", tuple(disclosures))
+    licence = build(face, header=header_segment(certificate))
+    if b64u_encode(jws_digest(licence.signing_input)) != event.facts["jws"]:
+        raise Refusal(Code.RECORD_DAMAGED, None, why="its licence is built otherwise than it was")
+    return licence.compact(signatures_of(event)[0])
 
 
 def cose_of(event: Event) -> bytes:
-    """Return the bytes of the static code of a document event. Raises `Refusal` licence.erased."""
-    first = event.subjects[0]
-    if first is None:
-        raise Refusal(Code.LICENCE_ERASED, None, licence=event.thing)
-    return b64u_decode(first.body["code"])
+    """Write the static code of a document event again. Raises `Refusal` licence.erased, record.damaged."""
+    structure = sig_structure(code_payload_of(event), b64u_decode(event.facts["kids"]["code"])[:8])
+    if b64u_encode(code_digest(structure)) != event.facts["code"]:
+        raise Refusal(Code.RECORD_DAMAGED, None, why="its code is built otherwise than it was")
+    return signed_code(structure, signatures_of(event)[1])
 
 
 def code_of(event: Event, base_url: str) -> str:
-    """Return the text of the static code of a document event. Raises `Refusal` licence.erased."""
+    """Return the text of the static code of a document event. Raises `Refusal` licence.erased, record.damaged."""
     return code_text(base_url, cose_of(event))

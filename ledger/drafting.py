@@ -42,7 +42,9 @@ async def sign_drafts(origin: str, unsigned: Sequence[Unsigned], signer: Signer)
     """
     prepared = [_payload(origin, each) for each in unsigned]
     kid = signer.public_key.kid
-    inputs = [statement.signing_input(kid, payload) for _, _, payload in prepared]
+    header = statement.header_of(kid)
+    payloads = [statement.encoded(payload) for _, _, payload in prepared]
+    inputs = [statement.signing_input_of(kid, payload) for payload in payloads]
     signatures = await signer.sign(inputs)
     return [
         Draft(
@@ -56,8 +58,11 @@ async def sign_drafts(origin: str, unsigned: Sequence[Unsigned], signer: Signer)
             salt_d=salt_d,
             jws_digest=each.jws_digest,
             code_digest=each.code_digest,
+            segments=(header, encoded, signature),
         )
-        for each, (ref, salt_d, payload), to_sign, signature in zip(unsigned, prepared, inputs, signatures, strict=True)
+        for each, (ref, salt_d, payload), encoded, to_sign, signature in zip(
+            unsigned, prepared, payloads, inputs, signatures, strict=True
+        )
     ]
 
 

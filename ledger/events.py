@@ -35,6 +35,7 @@ class Draft:
     `statement` is the compact JWS whose payload is `facts`; it becomes part 0 of the record. `facts` names the `thing`
     the event is about and its number `n` among that thing's events (from 0); `ref` (16 bytes) is their public trace.
     `salt_d`, `jws_digest` and `code_digest` (32 bytes each) commit to the licence document and its static code.
+    `segments` are header, payload and signature of the statement before base64url, so that sealing need not undo it.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Draft:
     salt_d: bytes = NO_DOCUMENT
     jws_digest: bytes = NO_DOCUMENT
     code_digest: bytes = NO_DOCUMENT
+    segments: tuple[bytes, bytes, bytes] | None = None
 
     @property
     def thing(self) -> str:

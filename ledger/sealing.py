@@ -67,7 +67,7 @@ def seal(proposal: Proposal, vault: Vault) -> SealedProposal:
 
 
 def _seal_draft(draft: Draft, vault: Vault) -> SealedDraft:
-    blobs, keys = [vault.seal_facts(draft.statement)], []
+    blobs, keys = [vault.seal_facts(draft.statement, draft.segments)], []
     for part in draft.subjects:
         blob, key = vault.seal_subject(canonical.encode(part.body))
         blobs.append(blob)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
 from sqlalchemy import func, select
 
 from ledger.actors import Actor
@@ -142,15 +141,11 @@ def _numbers(tx: Reading, vault: Vault, chunk: Sequence[str]) -> dict[str, list[
 
 
 def _numbers_in(body: Mapping[str, Any]) -> Iterator[Number]:
-    """Identity numbers in a personal part: of an applicant or a named person, or among a holder's disclosures."""
-    for name in ("applicant", "named"):
+    """Identity numbers in a personal part: of a licence's holder, an applicant or a named person."""
+    for name in ("holder", "applicant", "named"):
         person = body.get(name)
         if isinstance(person, dict) and "id_type" in person:
             yield person["id_type"], person["id"]
-    said = [orjson.loads(b64u_decode(text)) for text in body.get("disclosures", ())]
-    values = {each[1]: each[2] for each in said if len(each) == 3}
-    if isinstance(values.get("id_type"), str) and isinstance(values.get("id"), str):
-        yield values["id_type"], values["id"]
 
 
 @projector(INDEXED, LINKED)

@@ -6,11 +6,13 @@ even when the part itself is gone. Formats and reasons: `docs/formats/record.md`
 ::
 
     facts     0x01 ‖ digest[32] ‖ u16 key number ‖ AES-256-GCM     key = HMAC(facts secret, digest)
-    subject   0x02 ‖ digest[32] ‖ AES-256-GCM                      key = random, wrapped apart; deleting it erases
+    subject   0x02 ‖ digest[32] ‖ AES-256-GCM                      key from a random data key, wrapped apart
     erased    0x00 ‖ digest[32]
     wrapped   0x01 ‖ u16 key number ‖ AES-256-GCM(data key)        key = HMAC(key-encryption key, digest)
     answer    0x01 ‖ u16 key number ‖ salt[32] ‖ AES-256-GCM       key = HMAC(facts secret, salt)
-    inside    salt[32] ‖ u8 packing ‖ part                         packing bit 0: zlib, bit 1: base64url taken off
+
+Inside each is the part as `ledger.packing` makes it small. The salt in a digest is derived, so it is nowhere stored:
+that of facts from the region's secret and the part, that of a subject part from its data key, with which it goes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from __future__ import annotations
 import hmac
 import os
 import unicodedata
-import zlib
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
@@ -29,8 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keys.errors import UnknownKey
 from keys.signer import KeyStore
 from ledger.errors import Code, Refusal
-from verifiers.encoding import b64u_decode, b64u_encode
-from verifiers.errors import Malformed
+from ledger.packing import Segments, pack, unpack
 from verifiers.identity import expand_citizen_number
 
 ERASED: Final = 0
@@ -39,17 +39,14 @@ SUBJECT: Final = 2
 _WRAPPED = 1
 _ANSWER = 1
 
+_ERASED_BYTE, _FACTS_BYTE, _SUBJECT_BYTE = bytes((ERASED,)), bytes((FACTS,)), bytes((SUBJECT,))
 _DIGEST_END = 33
-_MAX_PART = 16 * 1024 * 1024
-# Below this a part is not worth the time, and one that shrinks by less than an eighth is kept as it is.
-_COMPRESS_FROM = 1024
-_LEVEL = 1
-_ZLIB = 1
-_UNWRAPPED = 2
 # Every key below is derived from, or drawn for, exactly one plaintext, so the nonce need not differ.
 _NONCE = bytes(12)
 
 _FACTS_TAG = b"elicence/record/facts/v1\0"
+_FACTS_SALT_TAG = b"elicence/record/facts-salt/v1\0"
+_SUBJECT_TAG = b"elicence/record/subject/v1\0"
 _WRAP_TAG = b"elicence/record/wrap/v1\0"
 _ANSWER_TAG = b"elicence/answer/v1\0"
 _BODY_TAG = b"elicence/body/v1\0"
@@ -82,46 +79,52 @@ class Vault:
 
     # --- record parts ---
 
-    def seal_facts(self, part: bytes) -> bytes:
-        """Seal part 0 of a record with the region's secret; gives the blob, whose bytes 1 to 33 are the digest."""
-        salt = os.urandom(32)
-        digest = sha256(salt + part).digest()
-        key = hmac.digest(self._facts[self._facts_now], _FACTS_TAG + digest, "sha256")
-        head = bytes((FACTS,)) + digest
-        return head + self._facts_now.to_bytes(2, "big") + AESGCM(key).encrypt(_NONCE, salt + _packed(part), head)
+    def seal_facts(self, part: bytes, segments: Segments | None = None) -> bytes:
+        """Seal part 0 of a record with the region's secret; gives the blob, whose bytes 1 to 33 are the digest.
+
+        `segments` are those of the compact JWS `part`, where they are at hand.
+        """
+        number = self._facts_now
+        secret = self._facts[number]
+        digest = sha256(_facts_salt(secret, part) + part).digest()
+        key = hmac.digest(secret, _FACTS_TAG + digest, "sha256")
+        head = _FACTS_BYTE + digest
+        return head + number.to_bytes(2, "big") + AESGCM(key).encrypt(_NONCE, pack(part, segments), head)
 
     def open_facts(self, blob: bytes) -> bytes:
         """Open what `seal_facts` sealed. Raises `Refusal` with `record.damaged`."""
-        if blob[:1] != bytes((FACTS,)):
+        if blob[:1] != _FACTS_BYTE:
             raise _damaged("not sealed as facts")
         head, number = blob[:_DIGEST_END], int.from_bytes(blob[_DIGEST_END : _DIGEST_END + 2], "big")
         secret = self._facts.get(number)
         if secret is None:
             raise _damaged("sealed with a secret that is not here")
         key = hmac.digest(secret, _FACTS_TAG + head[1:], "sha256")
-        return _opened(key, blob[_DIGEST_END + 2 :], head)
+        part = _decrypted(key, blob[_DIGEST_END + 2 :], head)
+        return _fitting(_facts_salt(secret, part), part, head)
 
     def seal_subject(self, part: bytes) -> tuple[bytes, bytes]:
         """Seal a personal part with a key of its own; gives the blob and the wrapped key."""
-        salt, key = os.urandom(32), os.urandom(32)
+        data_key = os.urandom(32)
+        salt, key = _subject_keys(data_key)
         digest = sha256(salt + part).digest()
-        head = bytes((SUBJECT,)) + digest
-        blob = head + AESGCM(key).encrypt(_NONCE, salt + _packed(part), head)
-        return blob, self._wrap(key, digest)
+        head = _SUBJECT_BYTE + digest
+        return head + AESGCM(key).encrypt(_NONCE, pack(part), head), self._wrap(data_key, digest)
 
     def open_subject(self, blob: bytes, wrapped: bytes | None) -> bytes:
         """Open what `seal_subject` sealed.
 
         Raises `Refusal` with `record.erased` if it was erased, `record.damaged` if it or its key was changed.
         """
-        if blob[:1] == bytes((ERASED,)) and len(blob) == _DIGEST_END:
+        if blob[:1] == _ERASED_BYTE and len(blob) == _DIGEST_END:
             raise Refusal(Code.RECORD_ERASED)
-        if blob[:1] != bytes((SUBJECT,)):
+        if blob[:1] != _SUBJECT_BYTE:
             raise _damaged("not sealed as a subject part")
         if wrapped is None:
             raise _damaged("its wrapped key is missing")
         head = blob[:_DIGEST_END]
-        return _opened(self._unwrap(wrapped, head[1:]), blob[_DIGEST_END:], head)
+        salt, key = _subject_keys(self._unwrap(wrapped, head[1:]))
+        return _fitting(salt, _decrypted(key, blob[_DIGEST_END:], head), head)
 
     def check_wrapped(self, blob: bytes, wrapped: bytes) -> None:
         """Check that `wrapped` is the key of the part `blob`, without opening it. Raises `Refusal` `record.damaged`."""
@@ -134,7 +137,7 @@ class Vault:
         salt = os.urandom(32)
         key = hmac.digest(self._facts[self._facts_now], _ANSWER_TAG + salt, "sha256")
         head = bytes((_ANSWER,)) + self._facts_now.to_bytes(2, "big") + salt
-        return head + AESGCM(key).encrypt(_NONCE, salt + _packed(answer), head)
+        return head + AESGCM(key).encrypt(_NONCE, pack(answer), head)
 
     def open_answer(self, sealed: bytes) -> bytes:
         """Open what `seal_answer` sealed. Raises `Refusal` with `record.damaged`."""
@@ -143,7 +146,7 @@ class Vault:
             raise _damaged("not an answer of ours")
         head = sealed[:35]
         key = hmac.digest(secret, _ANSWER_TAG + head[3:], "sha256")
-        return _unpacked(_decrypted(key, sealed[35:], head)[32:])
+        return _decrypted(key, sealed[35:], head)
 
     # --- identifiers and requests ---
 
@@ -182,7 +185,7 @@ class Vault:
         kek = self._keks.get(int.from_bytes(wrapped[1:3], "big"))
         if wrapped[:1] != bytes((_WRAPPED,)) or kek is None:
             raise _damaged("wrapped with a key that is not here")
-        return _decrypted(hmac.digest(kek, _WRAP_TAG + digest, "sha256"), wrapped[3:], wrapped[:3])
+        return _authentic(hmac.digest(kek, _WRAP_TAG + digest, "sha256"), wrapped[3:], wrapped[:3])
 
 
 def digest_of(blob: bytes) -> bytes:
@@ -210,63 +213,34 @@ def _numbered(store: KeyStore, name: str) -> dict[int, bytes]:
             return secrets
 
 
-def _packed(part: bytes) -> bytes:
-    """Give `part` behind a byte that says how it was made smaller."""
-    packing, body = 0, _unwrapped(part)
-    if body is None:
-        body = part
-    else:
-        packing = _UNWRAPPED
-    if len(body) >= _COMPRESS_FROM:
-        small = zlib.compress(body, _LEVEL)
-        if len(small) * 8 < len(body) * 7:
-            packing, body = packing | _ZLIB, small
-    return bytes((packing,)) + body
+def _facts_salt(secret: bytes, part: bytes) -> bytes:
+    """Give the salt of a statement: nobody without the secret can tell it from 32 random bytes."""
+    return hmac.digest(secret, _FACTS_SALT_TAG + sha256(part).digest(), "sha256")
 
 
-def _unpacked(data: bytes) -> bytes:
-    packing, body = data[0], data[1:]
-    if packing & _ZLIB:
-        inflater = zlib.decompressobj()
-        body = inflater.decompress(body, _MAX_PART)
-        if not inflater.eof:
-            raise _damaged("longer than any part of ours")
-    if packing & _UNWRAPPED:
-        header, signature = int.from_bytes(body[:2], "big"), int.from_bytes(body[2:4], "big")
-        start, end = 4 + header, 4 + header + signature
-        body = ".".join(map(b64u_encode, (body[4:start], body[end:], body[start:end]))).encode("ascii")
-    return body
+def _subject_keys(data_key: bytes) -> tuple[bytes, bytes]:
+    """Give salt and encryption key of a personal part: both go when its data key is deleted."""
+    derived = hmac.digest(data_key, _SUBJECT_TAG, "sha512")
+    return derived[:32], derived[32:]
 
 
-def _unwrapped(part: bytes) -> bytes | None:
-    """Take the base64url off the three segments of a compact JWS, a quarter of its length.
-
-    u16 header length ‖ u16 signature length ‖ header ‖ signature ‖ payload; `None` for anything that would not come
-    back byte for byte.
-    """
-    if part[:1] == b"{" or part.count(b".") != 2:
-        return None
-    try:
-        # What is not the one encoding of its bytes is refused, so what comes back is what was taken apart.
-        header, payload, signature = map(b64u_decode, part.decode("ascii").split("."))
-    except (UnicodeDecodeError, Malformed):
-        return None
-    if max(len(header), len(signature)) > 0xFFFF:
-        return None
-    return len(header).to_bytes(2, "big") + len(signature).to_bytes(2, "big") + header + signature + payload
-
-
-def _decrypted(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
+def _authentic(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(_NONCE, ciphertext, head)
     except InvalidTag:
         raise _damaged("the ciphertext was changed") from None
 
 
-def _opened(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
-    inside = _decrypted(key, ciphertext, head)
-    part = _unpacked(inside[32:])
-    if not hmac.compare_digest(sha256(inside[:32] + part).digest(), head[1:]):
+def _decrypted(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
+    packed = _authentic(key, ciphertext, head)
+    try:
+        return unpack(packed)
+    except ValueError as error:
+        raise _damaged(str(error)) from None
+
+
+def _fitting(salt: bytes, part: bytes, head: bytes) -> bytes:
+    if not hmac.compare_digest(sha256(salt + part).digest(), head[1:]):
         raise _damaged("the part does not fit its digest")
     return part
 

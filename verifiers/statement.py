@@ -66,7 +66,23 @@ def payload(*, origin: str, ref: bytes, kind: str, by: str, event: str, facts: d
 
 def signing_input(kid: str, statement_payload: dict[str, Any]) -> bytes:
     """Give the bytes to sign with the ES256 key `kid`: ASCII `header.payload`."""
-    return f"{_header_segment(kid)}.{b64u_encode(canonical.encode(statement_payload))}".encode("ascii")
+    return signing_input_of(kid, encoded(statement_payload))
+
+
+def encoded(statement_payload: dict[str, Any]) -> bytes:
+    """Give the canonical JSON of a payload. Raises `ValueError` where it is outside what that holds."""
+    return canonical.encode(statement_payload)
+
+
+def signing_input_of(kid: str, encoded_payload: bytes) -> bytes:
+    """Give the bytes to sign with the ES256 key `kid` for a payload that is canonical JSON already."""
+    return f"{_header_segment(kid)}.{b64u_encode(encoded_payload)}".encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def header_of(kid: str) -> bytes:
+    """Give the header of every statement that the key `kid` signs, canonical JSON."""
+    return canonical.encode({"alg": "ES256", "kid": kid, "typ": TYP})
 
 
 def assemble(to_sign: bytes, signature: bytes) -> bytes:
@@ -87,7 +103,7 @@ def parse(data: bytes, limit: int = MAX_BYTES) -> Statement:
         if not isinstance(kid, str):
             raise Malformed(Reason.STATEMENT, "no `kid`")
         b64u_decode(kid, _KID_SIZE)
-        if b64u_decode(header) != _header(kid):
+        if b64u_decode(header) != header_of(kid):
             raise Malformed(Reason.STATEMENT, "not the header of a statement")
         members = canonical.decode_object(b64u_decode(body), limit)
         origin, ref, kind, by, event = (_text(members, name) for name in _FIXED[1:])
@@ -147,11 +163,7 @@ def check_signature(statement: Statement, key_of: KeyOf) -> None:
 
 @lru_cache(maxsize=1024)
 def _header_segment(kid: str) -> str:
-    return b64u_encode(_header(kid))
-
-
-def _header(kid: str) -> bytes:
-    return canonical.encode({"alg": "ES256", "kid": kid, "typ": TYP})
+    return b64u_encode(header_of(kid))
 
 
 def _text(members: dict[str, Any], name: str) -> str:
