@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import statistics
 import time
@@ -14,7 +13,7 @@ import orjson
 from api.cli.demo_service import DemoService
 from api.cli.http_client import ServiceClient, good
 from benchmarks import requests
-from benchmarks.load import Load, drive, repeated, request
+from benchmarks.load import Load, repeated, request, run
 
 CONNECTIONS = 64
 OPERATOR = "BENCH-1"
@@ -32,15 +31,20 @@ def trivial(service: DemoService, count: int) -> Load:
     return _drive(service, (request("GET", "/healthz") for _ in range(count)))
 
 
-def single_issue(service: DemoService, count: int, first: int) -> Load:
-    """Issue `count` licences one call each, over 64 connections."""
+def single_issue(service: DemoService, count: int, first: int, query: str = "") -> Load:
+    """Issue `count` licences one call each, over 64 connections; `query` asks for more than the licence."""
     client = service.client(requests.ISSUER)
 
     def make(number: int) -> bytes:
         body = orjson.dumps(requests.licence(first + number))
-        return request("POST", "/v1/licences", body, authorised(client, f"bench-{first + number}"))
+        return request("POST", f"/v1/licences{query}", body, authorised(client, f"bench-{first + number}"))
 
     return _drive(service, repeated(make, count))
+
+
+def issue_with_receipt(service: DemoService, count: int, first: int) -> Load:
+    """Issue `count` licences, each call waiting for its receipt: what is published is what answers."""
+    return single_issue(service, count, first, "?wait=receipt")
 
 
 def batch_issue(service: DemoService, count: int, first: int) -> float:
@@ -81,7 +85,7 @@ def online_verify(service: DemoService, licences: list[dict[str, Any]], count: i
 
 
 def _drive(service: DemoService, stream: Any) -> Load:
-    load = asyncio.run(drive(service.settings.port, iter(stream), CONNECTIONS))
+    load = run(service.settings.port, iter(stream), CONNECTIONS)
     bad = {status: count for status, count in load.statuses.items() if status >= 300}
     if bad:
         message = f"answers were refused: {bad}"
