@@ -59,6 +59,21 @@ class EntryReader:
             elif row:
                 yield idx, row  # the replay finds the bundle wanting
 
+    def read_run(self, tx: Reading, start: int, end: int) -> list[bytes] | None:
+        """Return the entries `start` … `end` - 1 where row and bundle are the same for all; else None: `read` them."""
+        chosen = select(entries.c.bytes).where(entries.c.idx >= start, entries.c.idx < end).order_by(entries.c.idx)
+        rows = [bytes(each) for each in tx.execute(chosen).scalars()]
+        if len(rows) != end - start:
+            return None
+        at = start
+        while at < min(end, self._published):
+            until = min(end, self._published, (at // WIDTH + 1) * WIDTH)
+            first = at - at % WIDTH
+            if self._bundle_of(at // WIDTH)[at - first : until - first] != rows[at - start : until - start]:
+                return None
+            at = until
+        return rows
+
     def beyond(self, tx: Reading) -> None:
         """Look for rows that the head does not count."""
         more = tx.execute(select(entries.c.idx).where(entries.c.idx >= self._size).order_by(entries.c.idx).limit(1))
@@ -80,9 +95,13 @@ class EntryReader:
         if idx >= self._published:
             return None
         place, at = divmod(idx, WIDTH)
+        bundle = self._bundle_of(place)
+        return bundle[at] if at < len(bundle) else None
+
+    def _bundle_of(self, place: int) -> list[bytes]:
         if self._bundle[0] != place:
             self._bundle = (place, self._read_bundle(place))
-        return self._bundle[1][at] if at < len(self._bundle[1]) else None
+        return self._bundle[1]
 
     def _read_bundle(self, place: int) -> list[bytes]:
         width = min(WIDTH, self._published - place * WIDTH)

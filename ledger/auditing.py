@@ -8,7 +8,7 @@ by row, in one snapshot of the database, so the region may keep running. Memory 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
@@ -36,7 +36,7 @@ from ledger.sequencing import Head, read_head
 from ledger.tables.publishing import status_tokens
 from ledger.vault import Vault
 from verifiers import statement
-from verifiers.audit import Replay
+from verifiers.audit import Finding, Replay
 from verifiers.checkpoint import LogPolicy
 from verifiers.encoding import b64u_decode
 from verifiers.entry import parse
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from ledger.region import Region
 
 SLICE: Final = 1024
+LOG_SLICE: Final = 8192
+"""Entries read at once where their records are left out."""
+
 Progress = Callable[[int, int], None]
 """Is told how many entries of how many have been audited."""
 
@@ -89,21 +92,31 @@ class Stored:
         return cls(database, PublicFiles(config.tiles), vault, policy, b64u_decode(opened["root"]), closed)
 
 
-def audit_stored(stored: Stored, progress: Progress = lambda _done, _all: None) -> Report:
-    """Audit everything `stored`, and return the report; changes nothing. Raises `Refusal` where the
-    database is gone.
+def audit_stored(stored: Stored, progress: Progress = lambda _done, _all: None, *, log_only: bool = False) -> Report:
+    """Audit everything `stored`, and return the report; changes nothing.
+
+    With `log_only` that is the public log: entries, their chain and times, tree, checkpoints and the files of all
+    that; fast, and without the secrets that open records. Raises `Refusal` where the database is gone.
     """
     served = served_files(stored.files)
     with Scratch() as scratch, stored.database.reading() as tx:
-        return _Audit(stored, served, tx, scratch, progress).run()
+        return _Audit(stored, served, tx, scratch, progress, log_only=log_only).run()
 
 
 class _Audit:
     """One audit under way, in one snapshot of the database."""
 
     def __init__(
-        self, stored: Stored, served: dict[str, bytes], tx: Reading, scratch: Scratch, progress: Progress
+        self,
+        stored: Stored,
+        served: dict[str, bytes],
+        tx: Reading,
+        scratch: Scratch,
+        progress: Progress,
+        *,
+        log_only: bool,
     ) -> None:
+        self._log_only = log_only
         self._stored = stored
         self._served = served
         self._tx = tx
@@ -127,6 +140,13 @@ class _Audit:
         for finding in self._replay.begin():
             self._report.add_replayed(finding)
         self._checkpoints.reached(self._replay.frontier)
+        if self._log_only:
+            for start in range(0, size, LOG_SLICE):
+                self._entries_of(start, min(start + LOG_SLICE, size))
+                self._progress(min(start + LOG_SLICE, size), size)
+            self._finish_log(size, None)
+            self._report.unchecked.append("records, projections and lists, because only the log was asked for")
+            return self._report
         self._status.reached(self._scratch, 0)
         while start < size:
             # Slices end where a status token wants to see the state.
@@ -139,18 +159,45 @@ class _Audit:
         self._finish(size)
         return self._report
 
+    def _entries_of(self, start: int, end: int) -> list[tuple[int, bytes]]:
+        """Replay the entries `start` … `end` - 1, and return those that exist anywhere."""
+        run = self._entries.read_run(self._tx, start, end)
+        given = self._entries.read(self._tx, start, end) if run is None else enumerate(run, start)
+        if run is None:
+            return [(idx, data) for idx, data in given if self._one(idx, data)]
+        at = start
+        while at < end:
+            # Runs end where a checkpoint wants to see the tree.
+            stops = (self._checkpoints.next_size, self._witnessed.next_size)
+            until = min([end, *(stop for stop in stops if stop is not None and stop > at)])
+            findings = self._replay.feed_run(at, run[at - start : until - start])
+            if findings is None:
+                for idx in range(at, until):
+                    self._one(idx, run[idx - start])
+            else:
+                self._report.count("entries", until - at)
+                self._take(findings)
+            at = until
+        return list(given)
+
+    def _one(self, idx: int, data: bytes) -> bool:
+        self._report.count("entries")
+        self._take(self._replay.feed(idx, data))
+        return True
+
+    def _take(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._report.add_replayed(finding)
+        if self._checkpoints.next_size == self._replay.size:
+            self._checkpoints.reached(self._replay.frontier)
+        if self._witnessed.next_size == self._replay.size:
+            self._witnessed.reached(self._replay)
+
     def _slice(self, start: int, end: int) -> None:
         kept = read_stored(self._tx, start, end)
         events: list[Event] = []
         said: list[tuple[int, statement.Statement]] = []
-        for idx, data in self._entries.read(self._tx, start, end):
-            self._report.count("entries")
-            for finding in self._replay.feed(idx, data):
-                self._report.add_replayed(finding)
-            if self._checkpoints.next_size == self._replay.size:
-                self._checkpoints.reached(self._replay.frontier)
-            if self._witnessed.next_size == self._replay.size:
-                self._witnessed.reached(self._replay)
+        for idx, data in self._entries_of(start, end):
             try:
                 leaf = parse(data)
             except Malformed:
@@ -169,20 +216,8 @@ class _Audit:
             self._records.check_signature(idx, each, self._keys)
 
     def _finish(self, size: int) -> None:
-        for finding in self._replay.finish():
-            self._report.add_replayed(finding)
-        frontier, arrivals = self._replay.frontier, Arrivals(self._stored.files)
-        self._checkpoints.finish(size)
-        self._witnessed.finish(size)
+        arrivals = self._finish_log(size, self._catalogue_idx)
         self._status.finish(size)
-        check_head(self._tx, frontier, self._replay.chain, self._replay.last_at, self._catalogue_idx, self._report)
-        stored = self._stored
-        check_published(
-            self._tx, self._checkpoint(), arrivals, stored.policy, frontier, self._report, closed=stored.closed
-        )
-        check_witnessed_file(self._tx, self._served.get(FILE), arrivals, self._report)
-        check_leftovers(self._stored.files, self._published, self._report)
-        self._entries.beyond(self._tx)
         self._records.finish(self._tx, self._scratch.tx, size)
         check_status_files(self._tx, self._served, arrivals, self._report)
         check_trust_lists(self._tx, self._stored.files, self._served, arrivals, self._stored.root, self._report)
@@ -193,6 +228,22 @@ class _Audit:
             return
         self._scratch.turn(newest_day(self._tx, self._head.at))
         compare_tables(self._tx, self._scratch.tx, projections(), self._report)
+
+    def _finish_log(self, size: int, catalogue_idx: int | None) -> Arrivals:
+        for finding in self._replay.finish():
+            self._report.add_replayed(finding)
+        frontier, arrivals = self._replay.frontier, Arrivals(self._stored.files)
+        self._checkpoints.finish(size)
+        self._witnessed.finish(size)
+        check_head(self._tx, frontier, self._replay.chain, self._replay.last_at, catalogue_idx, self._report)
+        stored = self._stored
+        check_published(
+            self._tx, self._checkpoint(), arrivals, stored.policy, frontier, self._report, closed=stored.closed
+        )
+        check_witnessed_file(self._tx, self._served.get(FILE), arrivals, self._report)
+        check_leftovers(self._stored.files, self._published, self._report)
+        self._entries.beyond(self._tx)
+        return arrivals
 
     def _files_up_to(self) -> int:
         """Return up to where files must be there: the served checkpoint, as far as it is one of this log."""

@@ -20,7 +20,7 @@ from keys.public_key import PublicKey
 from verifiers import commitment, statement, tiles
 from verifiers.checkpoint import Checkpoint
 from verifiers.encoding import b64u_decode
-from verifiers.entry import FIRST_PREV, Leaf, parse
+from verifiers.entry import FIRST_PREV, Leaf, follow, parse
 from verifiers.errors import Malformed, OpeningFailed, Reason, VerificationError
 from verifiers.merkle import Frontier, leaf_hash, root
 from verifiers.tiles import ENTRIES, WIDTH, Tile
@@ -169,6 +169,31 @@ class Replay:
             findings.extend(self._check_roots())
         return findings
 
+    def feed_run(self, index: int, run: Sequence[bytes]) -> list[Finding] | None:
+        """Take the entries from `index` on, without records, several times as fast as one by one.
+
+        None, with nothing taken, where one of them is not as it should be or a head known from outside lies among
+        them: `feed` finds out which. Otherwise gives what is wrong with the files they complete.
+        """
+        end = index + len(run)
+        known = any(index < size <= end for size in self._roots) or any(size <= end for size, _ in self._floors)
+        if index != self._next or index != self.size or known:
+            return None
+        times = [at for at in (self._last_at, self._floor) if at is not None]
+        # The floor is a cosigner's, and may lie between two seconds; leaves know whole ones.
+        since = max(times, default=None)
+        if since is not None and since.microsecond:
+            since = since.replace(microsecond=0) + timedelta(seconds=1)
+        followed = follow(run, self._chain, since)
+        if followed is None:
+            return None
+        hashes, last_at = followed
+        if not hashes:
+            return []
+        self._next, self._chain, self._last_at = end, hashes[-1], last_at
+        self._frontier.extend(hashes)
+        return [] if self._files is None else self._files.feed_run(run, hashes)
+
     def finish(self) -> list[Finding]:
         """Say what should have come after the last entry."""
         findings: list[Finding] = []
@@ -297,6 +322,22 @@ class _Files:
             self._full(findings)
         if self._count == self._size:
             self._partial(findings)
+        return findings
+
+    def feed_run(self, run: Sequence[bytes], hashes: Sequence[bytes]) -> list[Finding]:
+        """Take many entries, none longer than a bundle can carry."""
+        findings: list[Finding] = []
+        at = 0
+        while at < len(run) and self._count < self._size:
+            end = min(len(run), at + WIDTH - self._count % WIDTH, at + self._size - self._count)
+            self._bundle += run[at:end]
+            self._rows[0] += hashes[at:end]
+            self._count += end - at
+            at = end
+            if self._count % WIDTH == 0:
+                self._full(findings)
+            if self._count == self._size:
+                self._partial(findings)
         return findings
 
     def finish(self) -> list[Finding]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -46,6 +47,8 @@ KINDS: Final = frozenset(
     }
 )
 """Every kind a leaf may have; submissions, fraud, credit, objections and recognition all look alike: `sealed`."""
+
+_FOLLOWING: Final = frozenset(kind.encode("ascii") for kind in KINDS if kind != "log.opened")
 
 REGION: Final = "region"
 """Stands in `by` where the region itself acts and no department does."""
@@ -136,6 +139,42 @@ def parse(data: bytes) -> Leaf:
     # The pattern fixes alphabet, length and spare bits, so these decode in one way only.
     values = (urlsafe_b64decode(ref + b"=="), urlsafe_b64decode(commit + b"="), urlsafe_b64decode(prev + b"="))
     return Leaf(name, parse_at(at.decode("ascii")), by.decode("ascii"), *values)
+
+
+def follow(entries: Iterable[bytes], prev: bytes, since: datetime | None) -> tuple[list[bytes], datetime | None] | None:
+    """Give the leaf hashes of `entries`, each of which names the one before it, and the time of the last.
+
+    `prev` is the leaf hash of the entry before the first, `since` the time that none may be earlier than. None where
+    any of them is not a leaf of its one form, does not follow, or opens a log: then each has to be looked at by itself.
+    """
+    match, hashes = _LEAF.match, []
+    newest = b"" if since is None else format_at(since).encode("ascii")
+    named = _text(prev)
+    for data in entries:
+        found = match(data)
+        if found is None:
+            return None
+        at, kind, before = found.group(1, 4, 5)
+        # Times of one form sort as text; one that was not there before is read, because 31 February sorts too.
+        if before != named or at < newest or kind not in _FOLLOWING or (at != newest and not _is_time(at)):
+            return None
+        newest = at
+        hashed = sha256(b"\x00" + data).digest()
+        hashes.append(hashed)
+        named = _text(hashed)
+    return hashes, since if not newest else parse_at(newest.decode("ascii"))
+
+
+def _text(hashed: bytes) -> bytes:
+    return b2a_base64(hashed, newline=False).translate(_TO_URL)[:43]
+
+
+def _is_time(text: bytes) -> bool:
+    try:
+        parse_at(text.decode("ascii"))
+    except Malformed:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)  # all entries of a batch share one time

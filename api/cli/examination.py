@@ -1,6 +1,7 @@
 """`elicence audit | rebuild | export | bundle | erase`: is what is stored what was signed, and what then?"""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,20 +36,28 @@ _LISTS = (trust_publishing.FOLDER, status_tokens.FOLDER)
 @contextmanager
 def progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on standard error, unless a program reads us."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    rate = TextColumn("{task.fields[rate]:,.0f}/s")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+        task, began = bar.add_task(what, total=None, rate=0.0), time.monotonic()
+
+        def tell(done: int, whole: int) -> None:
+            bar.update(task, completed=done, total=whole, rate=done / max(time.monotonic() - began, 1e-3))
+
+        yield tell
 
 
-def audit(as_json: AsJson = False) -> None:
+def audit(
+    log_only: Annotated[bool, typer.Option("--log-only", help="只核对公开账本 / the public log alone")] = False,
+    as_json: AsJson = False,
+) -> None:
     """审计：逐条核对账本、记录、投影、文件。Audit everything stored and name what was changed."""
     with answering(as_json):
         settings = settings_or_exit()
         stored = Stored.open(region_config(settings), open_store(settings))
         try:
             with progress("审计 audit", as_json) as tell:
-                report = audit_stored(stored, progress=tell)
+                report = audit_stored(stored, progress=tell, log_only=log_only)
         finally:
             stored.database.close()
     if as_json:

@@ -36,11 +36,11 @@ class Audited:
     store: MemoryKeyStore
     erased: str
 
-    def audit(self) -> Report:
+    def audit(self, *, log_only: bool = False) -> Report:
         """Audit what is stored."""
         stored = Stored.open(self.config, self.store)
         try:
-            return audit_stored(stored)
+            return audit_stored(stored, log_only=log_only)
         finally:
             stored.database.close()
 

@@ -284,3 +284,29 @@ def test_a_ruined_database_does_not_fill_the_memory() -> None:
 
     assert (report.found, len(report.findings)) == (KEPT + 5, KEPT)
     assert not report.passed
+
+
+PUBLIC = (Artefact.ENTRY, Artefact.HEAD, Artefact.CHECKPOINT, Artefact.TILE, Artefact.BUNDLE)
+
+
+@pytest.mark.parametrize("edit", [name for name, (artefact, _, _) in EDITS.items() if artefact in PUBLIC])
+def test_the_log_alone_names_what_was_changed_of_it(stored: Audited, edit: str) -> None:
+    """Without records, an edit of an entry, checkpoint or file is found as the whole audit finds it."""
+    EDITS[edit][2](stored)
+
+    report = stored.audit(log_only=True)
+
+    artefact, where, _ = EDITS[edit]
+    assert any(kind == artefact and place.startswith(where) for kind, place in named(report)), named(report)
+
+
+def test_the_log_alone_says_what_it_left_out(stored: Audited) -> None:
+    """It passes what was signed and does not speak of records, which it did not open."""
+    EDITS["facts ciphertext"][2](stored)
+
+    report = stored.audit(log_only=True)
+
+    assert report.passed, [str(each) for each in report.findings]
+    assert report.counts["entries"] == report.size
+    assert "records" not in report.counts
+    assert report.unchecked

@@ -332,3 +332,56 @@ def test_a_log_of_many_tiles_replays_without_a_finding() -> None:
     findings = list(audit.replay(((number, data, None) for number, data in enumerate(log.entries)), run))
 
     assert findings == []
+
+
+def in_runs(stored: Stored, length: int, *, heads: bool) -> tuple[list[Finding], Replay]:
+    """Audit without records, as many entries at once as `length` and the rows allow; one by one where told to."""
+    run = Replay(
+        ORIGIN,
+        checkpoints=stored.heads if heads else (),
+        read_tile=stored.files.get,
+        tiles_up_to=SIZE,
+    )
+    findings = run.begin()
+    for start in range(0, len(stored.rows), length):
+        rows = stored.rows[start : start + length]
+        numbered = all(index == rows[0][0] + position for position, (index, _, _) in enumerate(rows))
+        found = run.feed_run(rows[0][0], [data for _, data, _ in rows]) if numbered else None
+        if found is None:
+            found = [each for index, data, _ in rows for each in run.feed(index, data)]
+        findings += found
+    return findings + run.finish(), run
+
+
+ENTRY_CHANGES = [change_entry, garble_entry, oversize_entry, drop_entry, swap_entries, truncate]
+
+
+@pytest.mark.parametrize("length", [1, 7, 256, 300, 1000])
+@pytest.mark.parametrize("heads", [False, True])
+def test_entries_taken_at_once_are_audited_as_one_by_one(honest: Stored, length: int, heads: bool) -> None:
+    """However many entries are taken at once, findings and the end of the log are those of single entries."""
+    for change in (lambda _: None, *ENTRY_CHANGES):
+        stored = honest.copy()
+        change(stored)
+        singly = Replay(ORIGIN, checkpoints=stored.heads if heads else (), read_tile=stored.files.get, tiles_up_to=SIZE)
+        expected = list(audit.replay([(index, data, None) for index, data, _ in stored.rows], singly))
+
+        found, run = in_runs(stored, length, heads=heads)
+
+        assert sorted(map(str, found)) == sorted(map(str, expected))
+        assert (run.size, run.chain, run.last_at) == (singly.size, singly.chain, singly.last_at)
+        assert run.frontier.to_bytes() == singly.frontier.to_bytes()
+
+
+def test_entries_taken_at_once_are_held_to_cosignatures(honest: Stored) -> None:
+    """No run hides an entry that claims to be older than what a witness saw without it."""
+    run = Replay(ORIGIN)
+    for index, data, _ in honest.rows[:300]:
+        run.feed(index, data)
+    run.cosigned(START + timedelta(seconds=300, milliseconds=500) + audit.CLOCK_TOLERANCE)
+
+    rest = [data for _, data, _ in honest.rows[300:]]
+
+    assert run.feed_run(300, rest) is None
+    assert [each.fault for each in run.feed(300, rest[0])] == [Fault.ENTRY_BACKDATED]
+    assert run.feed_run(301, rest[1:]) == []
