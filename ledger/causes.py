@@ -79,8 +79,14 @@ def recompute(tx: Writing, ids: Iterable[str], today: date) -> None:
     for chunk in _chunks(ids):
         by_state: dict[LicenceState, list[str]] = defaultdict(list)
         found = _open_of(tx, chunk)
+        states: dict[tuple[int, ...], LicenceState] = {}
         for licence in chunk:
-            by_state[state_of(found.get(licence, ()), today)].append(licence)
+            # The causes that a decision gives thousands of licences are one object each (`_open_of`).
+            theirs = found.get(licence, ())
+            key = tuple(map(id, theirs))
+            if key not in states:
+                states[key] = state_of(theirs, today)
+            by_state[states[key]].append(licence)
         _clear_passing(tx, chunk)
         for (state, slot), members in by_state.items():
             others = and_(_among(tx, licences.c.id, members), licences.c.state != state)

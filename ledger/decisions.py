@@ -279,22 +279,13 @@ def _cause_rows(root: str, e: Event, effects: Sequence[Consequence]) -> list[cau
         sort_keys=True,
     )
     acts = {Effect.REVOKED: "annul", Effect.SUSPENDED: "suspend", Effect.NOTICE: "notice"}
+    words = {effect: (effect.word, act) for effect, act in acts.items()}
+    until = facts["appealable_until"] if effects else None  # a dismissal has none, and nothing falls by it
+    decided_at = facts["decided_at"]
     return [
         causes.CauseRow(
-            id=f"{root}:{n}",
-            licence=each.licence,
-            root=root,
-            kind=each.cause,
-            effect=each.effect.word,
-            act=acts[each.effect],
-            by=each.by,
-            basis=each.basis,
-            appealable_until=facts["appealable_until"] if each.effect is Effect.REVOKED else None,
-            effective_from=facts["decided_at"],
-            until=None,
-            opened_idx=e.idx,
-            closed_idx=None,
-            facts=shown,
+            f"{root}:{n}", each.licence, root, each.cause, *words[each.effect], each.by, each.basis,
+            until if each.effect is Effect.REVOKED else None, decided_at, None, e.idx, None, shown,
         )
         for n, each in enumerate(effects)
-    ]
+    ]  # fmt: skip

@@ -19,7 +19,7 @@ from ledger.among import rows_among
 from ledger.database import Reading
 from ledger.errors import Code, Refusal
 from ledger.tables.catalogue import licence_types, standing_instructions
-from ledger.tables.licences import licences, lineage
+from ledger.tables.licences import lineage
 from ledger.tables.peers import foreign_falls, foreign_licences
 from ledger.tables.submissions import materials, submission_results
 from verifiers.cascade import Edge, Effect, Holding, Instruction, Thing
@@ -31,6 +31,7 @@ _CHUNK: Final = 5_000
 """Identifiers in one `IN`: SQLite takes 32,766 variables a statement."""
 
 _FALLEN: Final = "SELECT licence FROM causes WHERE closed_idx IS NULL AND effect <> 'notice' AND licence {among}"
+_OWNERS: Final = "SELECT id, department, type, major FROM licences WHERE id {among}"
 _MATERIALS_OF: Final = "SELECT id, submission FROM materials WHERE submission {among}"
 _UPHELD: Final = (
     "SELECT t.id FROM flag_targets t JOIN fraud_flags f ON f.id = t.flag"
@@ -117,16 +118,16 @@ def _results(tx: Reading, starts: Sequence[Thing]) -> list[Edge]:
 
 def holdings(tx: Reading, ids: Iterable[str]) -> dict[str, Holding]:
     """Return owner, standing instruction and type table (newest versions) of each licence that exists among `ids`."""
-    owners: list[tuple[str, str, str, int]] = []
-    for chunk in chunks(ids):
-        query = select(licences.c.id, licences.c.department, licences.c.type, licences.c.major)
-        owners += [(row[0], row[1], row[2], row[3]) for row in tx.execute(query.where(licences.c.id.in_(chunk)))]
+    owners = rows_among(tx, _OWNERS, sorted(set(ids)))
     instructions = _instructions(tx, {row[1] for row in owners})
     tables = _tightenings(tx, {row[2] for row in owners})
-    return {
-        licence: Holding(department, instructions.get((department, code, major)), tables.get((code, major), {}))
-        for licence, department, code, major in owners
+    shared = {
+        (department, code, major): Holding(
+            department, instructions.get((department, code, major)), tables.get((code, major), {})
+        )
+        for department, code, major in {row[1:] for row in owners}
     }
+    return {row[0]: shared[row[1], row[2], row[3]] for row in owners}
 
 
 def _tightenings(tx: Reading, codes: Iterable[str]) -> dict[tuple[str, int], dict[str, Effect]]:

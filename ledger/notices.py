@@ -14,15 +14,16 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 
+from ledger.among import rows_among
 from ledger.clock import Clock
 from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_cursor
 from ledger.database import Database, Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
-from ledger.lineage import chunks
 from ledger.tables.fraud import notice_acks, notices
-from ledger.tables.scans import access_records
-from verifiers.cascade import Consequence
+from verifiers.cascade import Consequence, Effect
 from verifiers.legal_dates import format_time
+
+_SHOWN = "SELECT DISTINCT department, licence FROM access_records WHERE region IS NULL AND licence {among}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,13 @@ class Notice:
 
 def post(tx: Writing, idx: int, items: Iterable[Notice]) -> None:
     """Write the notices that follow from the entry `idx`; called by projectors only."""
-    rows = [
-        (idx, ord_, item.department, item.kind, item.thing, json.dumps(item.facts, ensure_ascii=False), item.relied)
-        for ord_, item in enumerate(items)
-    ]
+    rows: list[tuple[Any, ...]] = []
+    texts: dict[int, tuple[dict[str, Any], str]] = {}  # thousands of notices may say the same thing, in one object
+    for ord_, item in enumerate(items):
+        known = texts.get(id(item.facts))
+        if known is None:
+            known = texts[id(item.facts)] = (item.facts, json.dumps(item.facts, ensure_ascii=False))
+        rows.append((idx, ord_, item.department, item.kind, item.thing, known[1], item.relied))
     bulk_insert(tx, notices, rows)
 
 
@@ -50,17 +54,16 @@ def notices_of(effects: Sequence[Consequence], facts: Mapping[str, Any], said: M
 
     `said` is told to everybody beside effect and cause; `facts` are those of the step: `relied`, and `review_by`.
     """
-    told: dict[str, dict[str, Any]] = {
-        each.licence: {"effect": each.effect.word, "cause": each.cause, **said} for each in effects
+    shared: dict[tuple[Effect, str], dict[str, Any]] = {}
+    for effect, cause in {(each.effect, each.cause) for each in effects}:
+        shared[effect, cause] = {"effect": effect.word, "cause": cause, **said}
+    told = {each.licence: shared[each.effect, each.cause] for each in effects}
+    owed = {
+        key: words | ({"review_by": facts["review_by"]} if key[0] is Effect.SUSPENDED else {})
+        for key, words in shared.items()
     }
     owners = [
-        Notice(
-            each.by,
-            f"licence.{each.effect.word}",
-            each.licence,
-            told[each.licence] | ({"review_by": facts["review_by"]} if each.review else {}),
-        )
-        for each in effects
+        Notice(each.by, f"licence.{each.effect.word}", each.licence, owed[each.effect, each.cause]) for each in effects
     ]
     relied = [
         Notice(department, f"licence.{told[licence]['effect']}", licence, told[licence], True)
@@ -74,14 +77,7 @@ def relied_on(tx: Reading, licences: Iterable[str]) -> list[list[str]]:
 
     Access records are not part of the log, so the pairs are put into the facts of the step that sends the notices.
     """
-    pairs: set[tuple[str, str]] = set()
-    for chunk in chunks(licences):
-        rows = tx.execute(
-            select(access_records.c.department, access_records.c.licence)
-            .where(access_records.c.licence.in_(chunk), access_records.c.region.is_(None))
-            .distinct()
-        )
-        pairs |= {(row[0], row[1]) for row in rows}
+    pairs = set(rows_among(tx, _SHOWN, dict.fromkeys(licences)))
     return [list(pair) for pair in sorted(pairs)]
 
 

@@ -35,15 +35,20 @@ class Effect(IntEnum):
     @property
     def word(self) -> str:
         """The lower-case word that records, tables and answers use."""
-        return self.name.lower()
+        return _WORDS[self]
 
     @classmethod
     def parse(cls, word: str) -> Effect:
         """Return the effect that `word` names. Raises `ValueError` for any other word."""
-        for effect in cls:
-            if effect.word == word:
-                return effect
-        raise ValueError(f"no such effect: {word!r}")
+        effect = _EFFECTS.get(word)
+        if effect is None:
+            raise ValueError(f"no such effect: {word!r}")
+        return effect
+
+
+# A decision over thousands of licences asks for thousands of words, and names of members are slow to come by.
+_WORDS: Final = tuple(effect.name.lower() for effect in Effect)
+_EFFECTS: Final = dict(zip(_WORDS, Effect, strict=True))
 
 
 class Thing(NamedTuple):
