@@ -15,6 +15,7 @@ NDJSON: Final = "application/x-ndjson"
 MEDIA_TYPES: Final = frozenset({NDJSON, "application/ndjson", "application/jsonl", "application/json-lines"})
 MAX_REF_CHARACTERS: Final = 128
 _TOO_LONG: Final = 0xFFFF_FFFF
+_CHUNK_BYTES: Final = 2 * 2**20
 
 
 async def lines(stream: AsyncIterable[bytes], settings: Settings) -> AsyncIterator[tuple[int, bytes | None]]:
@@ -114,9 +115,10 @@ def put(file: IO[bytes], number: int, line: bytes | None) -> None:
 
 
 def take(file: IO[bytes], most: int) -> list[tuple[int, bytes | None]]:
-    """Read up to `most` lines back from a spool, with their numbers."""
+    """Read up to `most` lines back from a spool, with their numbers; fewer where they are long."""
     found: list[tuple[int, bytes | None]] = []
-    while len(found) < most and (head := file.read(8)):
+    begun = file.tell()
+    while len(found) < most and file.tell() - begun < _CHUNK_BYTES and (head := file.read(8)):
         size = int.from_bytes(head[4:], "big")
         found.append((int.from_bytes(head[:4], "big"), None if size == _TOO_LONG else file.read(size)))
     return found

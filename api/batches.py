@@ -35,7 +35,8 @@ from ledger.region import Region
 
 router = APIRouter(tags=["batches"], route_class=DirectRoute)
 
-_AHEAD: Final = 6
+_AHEAD: Final = 3
+_AHEAD_ELSEWHERE: Final = 6
 _IN_MEMORY: Final = 1_048_576
 BATCH: Final = ("batch.", "body.too_large", "body.too_slow", "body.media_type")
 
@@ -127,11 +128,12 @@ class _Work:
     async def answers(self, spool: IO[bytes]) -> AsyncIterator[bytes]:
         """Yield the answer, a chunk of rows at a time. Rows under way when the caller hangs up are finished."""
         under_way: deque[asyncio.Task[bytes]] = deque()
+        ahead = _AHEAD if self._region.preparers is None else _AHEAD_ELSEWHERE
         with spool:
             while taken := take(spool, CHUNK):
                 source = Lines(taken, self._settings.max_row_bytes, self._region.base_url)
                 under_way.append(asyncio.create_task(self._chunk(source)))
-                if len(under_way) >= _AHEAD:
+                if len(under_way) >= ahead:
                     yield await under_way.popleft()
         while under_way:
             yield await under_way.popleft()

@@ -50,6 +50,9 @@ async def prometheus(request: Request, region: RegionNow) -> Response:
     held: metrics.Metrics = request.app.state.metrics
     figures: dict[str, Any] = await region.figures()
     held.queue.set(figures["queue"])
+    if region.preparers is not None:
+        held.preparers_ready.set(region.preparers.ready)
+        held.preparers_lost.set(region.preparers.lost)
     held.size.set(figures["size"])
     held.published.set(figures["published"])
     held.checkpoint_age.set(figures["checkpoint_age_s"])

@@ -69,6 +69,12 @@ class Metrics:
         self.refusals = Counter("elicence_refusals_total", "Refusals by code.", ["code"], registry=self.registry)
         self.verdicts = Counter("elicence_verdicts_total", "Verdicts by outcome.", ["outcome"], registry=self.registry)
         self.queue = Gauge("elicence_writer_queue", "Proposals waiting for the writer.", registry=self.registry)
+        self.preparers_ready = Gauge(
+            "elicence_preparers_ready", "Processes beside this one that can prepare licences.", registry=self.registry
+        )
+        self.preparers_lost = Gauge(
+            "elicence_preparers_lost", "Such processes that died since this one started.", registry=self.registry
+        )
         self.size = Gauge("elicence_log_size", "Entries committed, as this process last saw.", registry=self.registry)
         self.published = Gauge(
             "elicence_log_published_size", "Entries under a published checkpoint.", registry=self.registry

@@ -42,6 +42,7 @@ KEPT_S: Final = 30 * 86_400
 
 _ABANDONED_S: Final = 86_400
 _AHEAD: Final = 3
+_AHEAD_ELSEWHERE: Final = 6
 ENDPOINT: Final = "batch"
 
 
@@ -238,7 +239,7 @@ class BatchRunner:
                 if self._ending:
                     break
                 under_way.append(asyncio.create_task(self._work(batch, number)))
-                if len(under_way) >= _AHEAD:
+                if len(under_way) >= (_AHEAD if self._region.preparers is None else _AHEAD_ELSEWHERE):
                     await under_way.popleft()
         finally:
             failures = [each for each in await asyncio.gather(*under_way, return_exceptions=True) if each is not None]

@@ -16,7 +16,7 @@ from ledger.errors import Code, Refusal
 from ledger.idempotency import find_answers
 from ledger.issue_requests import IssueRequest
 from ledger.issued import Answered, Issued, issued_before
-from ledger.preparing import Again, Prepared, Requests, Source, prepare
+from ledger.preparing import SMALL, Again, Prepared, Requests, Source, prepare
 from ledger.proposals import Committed, Replayed
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CHUNK: Final = 256
 """Rows prepared and appended at once: while one chunk is being written the next is being signed."""
 
-TOGETHER: Final = 64
+TOGETHER: Final = SMALL
 """Most single requests that are prepared together; so few go before the rows of a batch."""
 
 FEW: Final = 4
@@ -56,6 +56,14 @@ async def issue_from(region: Region, actor: Actor, source: Source) -> list[Outco
 
     Those whom somebody else was a little faster than are prepared again.
     """
+    elsewhere = region.preparers
+    if len(source) <= TOGETHER or elsewhere is None:
+        return await _issue(region, actor, source)
+    async with elsewhere.bulk:
+        return await _issue(region, actor, source)
+
+
+async def _issue(region: Region, actor: Actor, source: Source) -> list[Outcome]:
     outcomes: list[Outcome] = [Refusal(Code.STALE)] * len(source)
     again: dict[int, Again] = {}
     waiting = list(range(len(source)))

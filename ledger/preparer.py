@@ -10,6 +10,7 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import date, datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from ledger.config import RegionConfig
 from ledger.database import Database
 from ledger.errors import Refusal
 from ledger.preparer_wire import packed, receive
-from ledger.preparing import Source, prepare
+from ledger.preparing import SMALL, Source, prepare
 from ledger.signers import Signers
 from ledger.status_slots import BLOCK, Slot, half_year
 from ledger.vault import Vault
@@ -62,6 +63,7 @@ class Annex:
             self._catalogues = CatalogueCache(Catalogue.load(tx))
         self._signers = Signers(store)
         self._asked: dict[int, asyncio.Future[list[Slot]]] = {}
+        self._bulk = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._write: Callable[[bytes], None] = lambda _message: None
 
@@ -102,7 +104,10 @@ class Annex:
             if self.catalogue.idx < idx:
                 # The serving process has seen a newer one, so it is committed and can be read.
                 await self.database.read(self._catalogues.refresh)
-            self._say("done", number, await prepare(self, actor, source, now))
+            # One chunk of a batch at a time, the next one waits at hand: single requests share with no more than that.
+            async with nullcontext() if len(source) <= SMALL else self._bulk:
+                prepared = await prepare(self, actor, source, now)
+            self._say("done", number, prepared)
         except Refusal as refusal:
             self._say("refused", number, refusal)
         except Exception:  # noqa: BLE001 - a mistake of ours is raised where it was asked

@@ -21,14 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ledger.actors import Actor
 from ledger.errors import Refusal
 from ledger.preparer_wire import LIMIT, packed, receive, send
-from ledger.preparing import Prepared, Source, prepare
+from ledger.preparing import SMALL, Prepared, Source, prepare
 from ledger.status_slots import Slot
 
 if TYPE_CHECKING:
     from ledger.region import Region
-
-SMALL: Final = 64
-"""Requests up to which a job is some single requests that came together; those go first."""
 
 _DEPTH_SMALL: Final = 4
 _DEPTH: Final = 2  # jobs at one preparer: while one waits for the database or has just been done there is another
@@ -82,6 +79,9 @@ class Preparers:
         self._keepers: list[asyncio.Task[None]] = []
         self._helping: set[asyncio.Task[None]] = set()
         self._numbers = 0
+        self.bulk = asyncio.Semaphore(_DEPTH * count + 2)
+        """Taken for each chunk of a batch from before it is prepared until it is in the log: what is ready may have to
+        wait for the writer's room, and there must be an end to that."""
         self._changed = asyncio.Event()
         self.lost = 0
         """How many died or were ended because they hung, since the service started."""

@@ -30,6 +30,9 @@ from verifiers.legal_dates import day_of
 _YIELD_EVERY: Final = 32
 """Rows between two looks at the event loop: about a millisecond of work."""
 
+SMALL: Final = 64
+"""Requests up to which they are some single requests that came together; those go before the rows of a batch."""
+
 Again = tuple[bytes, bytes]
 """The slot under which an answer is kept, and the keyed hash of the body it was given for."""
 
