@@ -27,6 +27,7 @@ from ledger.database import Database, Reading, Writing
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
+from ledger.grouped_writes import GroupedWrites
 from ledger.history import load_event
 from ledger.largest_seen import LargestSeen
 from ledger.log_signing import LogSigner
@@ -93,6 +94,7 @@ class Region:
         self.vault = Vault.open(store)
         self.files = PublicFiles(config.tiles)
         self.seen = LargestSeen()
+        self.looks = GroupedWrites(database)
         self.slots = SlotPool(database, store.secret("slots"), config.base_url)
         self._catalogues = CatalogueCache(catalogue)
         self._signers = Signers(store)

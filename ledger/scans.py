@@ -93,7 +93,7 @@ async def scan(
         return write_accesses(tx, accesses, at)
 
     # Nothing is shown, and nobody's credit is asked about, before the use of the code is durable.
-    ids = await region.database.write(write)
+    ids = await region.looks.write(write)
     credit = await _credit(region, actor, matter, found.subject, purpose)
     return {
         "means": found.means,
