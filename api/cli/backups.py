@@ -232,6 +232,8 @@ async def _publish(settings: Settings, named: dict[str, dict[str, Any]]) -> int:
 
 
 async def _published(region: Region) -> None:
+    if not await region.trust.settled(_PUBLISHED_S):
+        raise TimeoutError("the trust list of the restored region did not come out")
     size = (await region.database.read(read_head)).size
     async with asyncio.timeout(_PUBLISHED_S):
         await region.publisher.published(size - 1)
