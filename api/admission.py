@@ -19,8 +19,10 @@ ALWAYS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked by whoever decides whether the process lives: they are answered whatever else goes on."""
 LONG: Final = frozenset({"/v1/licences/batch", "/v1/batches"})
 """Calls that take as long as what is in them; bounded by number."""
-FREE: Final = 32
-"""Calls of one kind under way that are never too many."""
+FREE: Final = 64
+"""Calls of one kind under way that are never too many: a machine that others use may be slow to serve even these."""
+FREE_IN_TURN: Final = 128
+"""Calls that one turn of the event loop always lets in."""
 WINDOW_S: Final = 0.5
 """Answers are counted for so long; those of calls that are worked on together come in bursts."""
 TURN_SHARE: Final = 0.25
@@ -82,6 +84,7 @@ class Admission:
         self._lanes = {path: Lane(most_long, float("inf")) for path in LONG}
         self._lanes |= {path: Lane(1 << 30, float("inf")) for path in ALWAYS}
         self._turn: float | None = None
+        self._in_turn = 0
         self._turned_away = 0
         self._told = 0.0
 
@@ -99,10 +102,11 @@ class Admission:
     def _turn_is_long(self, now: float) -> bool:
         """Whether calls that came in with this one have kept the loop busy for too long already."""
         if self._turn is None:
-            self._turn = now
+            self._turn, self._in_turn = now, 1
             asyncio.get_running_loop().call_soon(self._end_turn)  # after all that came in with this one
             return False
-        return now - self._turn > TURN_SHARE * self._wait_s
+        self._in_turn += 1
+        return self._in_turn > FREE_IN_TURN and now - self._turn > TURN_SHARE * self._wait_s
 
     def _end_turn(self) -> None:
         self._turn = None

@@ -104,10 +104,18 @@ def measured_requests(service: DemoService, clock: ServerClock, engine: str, run
         found.append(figure(f"{name}, 64 clients", engine, "/s", rates, beside, limit if beside else None))
         least = statistics.median(micros["trivial endpoint"]) if beside else None
         found.append(figure(f"{name}, CPU of the server", engine, "us", micros[name], beside, least))
+        found.append(figure(f"{name}, CPU of the load generator", engine, "us", [load.micros_each for load in theirs]))
         found += [
             figure(f"{name} p{percent}", engine, "ms", [load.quantile_ms(percent / 100) for load in theirs])
             for percent in (50, 99)
         ]
+    waited = [over_http.issue_with_receipt(service, 300 * scale, 7_000_000 + 100_000 * run) for run in range(runs)]
+    interval = float(service.settings.publish_interval_ms)
+    for percent in (50, 99):
+        values = [load.quantile_ms(percent / 100) for load in waited]
+        found.append(
+            figure(f"single issue, receipt awaited, p{percent}", engine, "ms", values, "the publish interval", interval)
+        )
     revoked = over_http.revocation_ms(service, licences[: 40 * scale])
     found.append(figure("revocation to signed status list, p50", engine, "ms", [statistics.median(revoked)]))
     found.append(figure("revocation to signed status list, p95", engine, "ms", [over_http.p95(revoked)]))

@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._load.statuses[int(data[9:12])] += 1
         self._next()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the name is the library's
         """End; a connection the server closed in the middle is counted."""
         if not self.done.done():
             self._load.broken += 1
