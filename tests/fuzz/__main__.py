@@ -24,7 +24,7 @@ from tests.fuzz import bodies, corpus, registry
 from tests.fuzz.target import Target
 
 EXECUTIONS = 12_000
-"""Of each target that is a function; a served one, which costs twenty times as much, has a twentieth."""
+"""Of each target that is a function, fewer where one costs much; a served one, which calls a region, has a twentieth."""
 
 SERVED_SHARE = 20
 ESCAPES = ("crash-", "timeout-", "oom-", "leak-")
@@ -93,9 +93,13 @@ def plan(names: Sequence[str], executions: int | None, folder: Path) -> list[Run
         raise SystemExit(f"no such target: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
     chosen = [target for name, target in known.items() if not names or name in names]
     served = [target for target in chosen if target.served]
-    runs = [Run([target], executions or EXECUTIONS, folder / target.name) for target in chosen if not target.served]
+    runs = [
+        Run([target], (executions or EXECUTIONS) // target.weight, folder / target.name)
+        for target in sorted(chosen, key=lambda target: -target.weight)
+        if not target.served
+    ]
     if served:
-        each = executions or EXECUTIONS // SERVED_SHARE
+        each = max(1, (executions or EXECUTIONS) // SERVED_SHARE)
         place = "served" if len(served) > 1 else served[0].name
         runs.insert(0, Run(served, each * len(served), folder / place))
     return runs
@@ -118,7 +122,7 @@ def table(runs: Sequence[Run]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; give 1 where something escaped."""
     read = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
-    usual = f"of each target ({EXECUTIONS}, of a served one {EXECUTIONS // SERVED_SHARE})"
+    usual = f"of each target ({EXECUTIONS}); of a served one a {SERVED_SHARE}th, of a slow one its share"
     read.add_argument("--executions", type=int, help=usual)
     read.add_argument("--target", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
     read.add_argument("--jobs", type=int, default=2, help="processes at a time")

@@ -1,6 +1,7 @@
 """The inputs kept with the sources: one file for each target, one input a line, each of which reaches something new.
 
-A line is a JSON string whose characters stand for bytes (ISO 8859-1), so that a change can be read.
+A line is a JSON string whose characters stand for bytes (ISO 8859-1), so that a change can be read. What escaped once
+stays in `TARGET.escaped.jsonl` for good.
 """
 
 from __future__ import annotations
@@ -27,17 +28,16 @@ Reached = set[tuple[str, int, int]]
 
 def kept(target: Target) -> list[bytes]:
     """Give the inputs kept for `target`, none where there are none yet."""
-    file = FOLDER / f"{target.name}.jsonl"
-    if not file.exists():
-        return []
-    return [json.loads(line).encode("latin-1") for line in file.read_text("ascii").splitlines()]
+    files = (FOLDER / f"{target.name}.jsonl", FOLDER / f"{target.name}.escaped.jsonl")
+    lines = [line for file in files if file.exists() for line in file.read_text("ascii").splitlines()]
+    return [json.loads(line).encode("latin-1") for line in lines]
 
 
-def keep(target: Target, inputs: Iterable[bytes]) -> None:
-    """Write the inputs of `target`, shortest first."""
+def keep(target: Target, inputs: Iterable[bytes], kind: str = "") -> None:
+    """Write the inputs of `target`, shortest first; as `.escaped` those that a fault was found with."""
     FOLDER.mkdir(exist_ok=True)
     lines = [json.dumps(data.decode("latin-1")) for data in sorted(set(inputs), key=lambda data: (len(data), data))]
-    (FOLDER / f"{target.name}.jsonl").write_text("".join(f"{line}\n" for line in lines), "ascii")
+    (FOLDER / f"{target.name}{kind}.jsonl").write_text("".join(f"{line}\n" for line in lines), "ascii")
 
 
 def reach(run: Callable[[bytes], object], data: bytes) -> tuple[Reached, set[CodeType]]:

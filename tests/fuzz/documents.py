@@ -21,6 +21,7 @@ from verifiers import (
     commitment,
     entry,
     licence,
+    licence_claims,
     note,
     receipt,
     rule,
@@ -33,6 +34,7 @@ from verifiers.checkpoint import Checkpoint
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.jws import encode_segment
+from verifiers.members import Members
 from verifiers.merkle import EMPTY_ROOT
 from verifiers.policy import Seen, SeenList
 
@@ -206,6 +208,21 @@ def _licence_payload(data: bytes) -> None:
         _ = found.issued_at
 
 
+def _claims(data: bytes) -> None:
+    """What the quick reader takes is what the strict one takes, with the same values."""
+    payload = json_of(data)
+    if not isinstance(payload, dict):
+        return
+    quick = licence_claims.usual_claims(payload)
+    try:
+        members = Members(payload, Reason.LICENCE)
+        strict = licence_claims.read_claims(members, licence_claims.read_status(members))
+    except Malformed:
+        strict = None
+    if quick is not None:
+        same(quick, strict)
+
+
 def _payload_seeds() -> Iterable[bytes]:
     yield b64u_decode(LICENCE.compact.split(".")[1])
     changes: dict[str, Any] = {"iat": 0, "imported": licence.Imported("示例", NOW.date(), "checked", ("a",))}
@@ -321,7 +338,13 @@ TARGETS = (
     Target("note.lines", ("verifiers.note.parse_lines",), _lines, _texts(SHORT_NOTE.partition("\n\n")[2])),
     Target("note.key", ("verifiers.note.NoteKey.from_text",), _vkey, _texts(*(key.to_text() for key in NOTE_KEYS[:2]))),
     Target("receipt", ("verifiers.receipt.parse_receipt",), _receipt, _texts(LOG.receipt(3, SHORT_NOTE))),
-    Target("receipt.opened", ("verifiers.receipt.open_receipt",), _open_receipt, lambda: (b"", b"\x00\x20\x01\x01A")),
+    Target(
+        "receipt.opened",
+        ("verifiers.receipt.open_receipt",),
+        _open_receipt,
+        lambda: (b"", b"\x00\x20\x01\x01A"),
+        weight=4,
+    ),
     Target("witness_policy", ("verifiers.witness_policy.parse_policy",), _policy_file, _policy_seeds),
     Target("approval", ("verifiers.approval.parse",), _approval, lambda: (_signed(_approval_input()).encode(),)),
     Target(
@@ -345,6 +368,12 @@ TARGETS = (
     ),
     Target(
         "licence", ("verifiers.licence.parse", "verifiers.licence.present"), _licence, _texts(LICENCE.compact), 8192
+    ),
+    Target(
+        "licence.claims",
+        ("verifiers.licence_claims.read_claims", "verifiers.licence_claims.read_status"),
+        _claims,
+        _payload_seeds,
     ),
     Target("licence.payload", ("verifiers.licence.parse",), _licence_payload, _payload_seeds),
     Target(

@@ -15,7 +15,7 @@ from keys.private_key import PrivateKey
 from tests.fuzz.target import Target, json_bytes, json_of, same, spliced, text_of
 from tests.verifiers import foreign_world as abroad
 from tests.verifiers import log_world, test_kit, test_notice, test_region_list
-from tests.verifiers.issuer import BASE, LIST_URI, NOW, ORIGIN, judge
+from tests.verifiers.issuer import BASE, LIST_URI, MARKET, NOW, ORIGIN, judge
 from verifiers import canonical, kit, notice, region_list, status_list, trust_list
 from verifiers.checkpoint_cache import CheckpointCache
 from verifiers.encoding import b64u_encode
@@ -23,7 +23,7 @@ from verifiers.errors import Reason, VerificationError
 from verifiers.jws import encode_segment, parse_jws
 from verifiers.policy import Policy
 from verifiers.report import describe
-from verifiers.trust_document import TrustedLog
+from verifiers.trust_document import Position, Revocation, TrustedLog
 from verifiers.trust_document import Witness as ListedWitness
 from verifiers.trust_list import TrustDocument, TrustList
 from verifiers.trusted_peers import WitnessService
@@ -45,7 +45,10 @@ def _full_document() -> TrustDocument:
     document: TrustDocument = abroad.usual_home().document
     service = WitnessService(f"{BASE}/witness", (log_world.WITNESSES[0][0].to_text(),), f"{BASE}/witness")
     watched = abroad.row(witnesses=abroad.witness_rule(1))
-    return replace(document, peers=(watched,), witness=service, former=(BASE.replace("ledger", "former"),))
+    place = Position(HOME.origin, 1, bytes(32))
+    keys = HOME.key_change(f"{MARKET}/code", revoked=Revocation(NOW, "superseded", place))
+    former = (BASE.replace("ledger", "former"),)
+    return replace(document, peers=(watched,), witness=service, former=former, keys=keys)
 
 
 def _trust(data: bytes) -> None:
@@ -290,6 +293,7 @@ TARGETS = (
         _trust,
         lambda: (canonical.encode(_full_document().to_json()), canonical.encode(HOME.document().to_json())),
         16_384,
+        weight=4,
     ),
     Target(
         "trust_list.token",
@@ -315,15 +319,22 @@ TARGETS = (
         _cached_checkpoint,
         lambda: (log_world.sign(log_world.Log.of(3).head, witnesses=log_world.WITNESSES).encode(),),
         16_384,
+        weight=4,
     ),
-    Target("kit", ("verifiers.kit.open_kit",), _kit, lambda: SPLICES),
+    Target("kit", ("verifiers.kit.open_kit",), _kit, lambda: SPLICES, weight=10),
     Target(
         "kit.manifest",
         ("verifiers.kit.Manifest.read", "verifiers.kit.KitPart.read", "verifiers.kit.KitRegion.read"),
         _manifest,
         lambda: (canonical.encode(test_kit.manifest(test_kit.PARTS).to_json()),),
     ),
-    Target("kit.parts", ("verifiers.kit.open_kit",), _parts, lambda: [bytes((n,)) + SPLICES[n % 5] for n in range(6)]),
+    Target(
+        "kit.parts",
+        ("verifiers.kit.open_kit",),
+        _parts,
+        lambda: [bytes((n,)) + SPLICES[n % 5] for n in range(6)],
+        weight=10,
+    ),
     Target(
         "region_list",
         (
@@ -342,6 +353,6 @@ TARGETS = (
         _notice,
         lambda: (canonical.encode(test_notice.NOTICE.to_json()),),
     ),
-    Target("verify", ("verifiers.verification.verify",), _verify, _verify_seeds),
-    Target("verify.receipt", ("verifiers.verification.verify",), _verify_receipt, lambda: SPLICES),
+    Target("verify", ("verifiers.verification.verify",), _verify, _verify_seeds, weight=6),
+    Target("verify.receipt", ("verifiers.verification.verify",), _verify_receipt, lambda: SPLICES, weight=4),
 )

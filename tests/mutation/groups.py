@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hypothesis import settings
-
 ROOT: Final = Path(__file__).parent.parent.parent
 
 
@@ -32,6 +30,8 @@ EXAMPLES: Final = 15
 
 def few_examples() -> None:
     """Have property tests try few examples, always the same."""
+    from hypothesis import settings  # not before pytest has seen to its assertions
+
     settings.register_profile("mutation", max_examples=EXAMPLES, derandomize=True, database=None, deadline=None)
     settings.load_profile("mutation")
 
