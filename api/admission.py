@@ -7,7 +7,7 @@ been answered for so long, or this turn of the event loop has worked for too lon
 """
 
 import asyncio
-import time
+from time import perf_counter
 from types import TracebackType
 from typing import Final
 
@@ -42,7 +42,7 @@ class Lane:
         self._each_s = 0.0
         self._answered = 0
         self._busy = True
-        self._began = self._last = time.perf_counter()
+        self._began = self._last = perf_counter()
 
     def expected_s(self, now: float) -> float:
         """Return how long one more call would wait: 0 where there is room."""
@@ -55,13 +55,13 @@ class Lane:
 
     def __enter__(self) -> None:
         if self.under_way == 0:
-            self._last = time.perf_counter()  # nobody waited until now
+            self._last = perf_counter()  # nobody waited until now
         self.under_way += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        now = self._last = time.perf_counter()
+        now = self._last = perf_counter()
         self._busy = self._busy and self.under_way >= FREE
         self.under_way -= 1
         self._answered += 1
@@ -93,7 +93,7 @@ class Admission:
         lane = self._lanes.get(path)
         if lane is None:
             lane = self._lanes[path] = Lane(self._most, self._wait_s)
-        now = time.perf_counter()
+        now = perf_counter()
         expected = lane.expected_s(now)
         if path not in ALWAYS and (expected or self._turn_is_long(now)):
             return self._away(expected, now)

@@ -1,0 +1,156 @@
+"""The web server's connections: those that say nothing, take nothing or come by the byte give their place back."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import uvicorn
+
+from api import connections
+from api.connections import Bounds, Connection, keep_to, server_options
+from api.settings import Settings
+
+LARGE = b"x" * 50_000_000
+
+
+async def _app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """Answer with what was sent, or with very much."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    answer = LARGE if scope["path"] == "/large" else body or b"empty"
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
+    for start in range(0, len(answer), 1 << 20):
+        part, last = answer[start : start + (1 << 20)], start + (1 << 20) >= len(answer)
+        await send({"type": "http.response.body", "body": part, "more_body": not last})
+
+
+@asynccontextmanager
+async def _server(monkeypatch: pytest.MonkeyPatch, bounds: Bounds, idle_s: int = 60) -> AsyncIterator[tuple[int, Any]]:
+    monkeypatch.setattr(Connection, "bounds", bounds)
+    monkeypatch.setattr(connections, "LOOK_S", 0.02)
+    options = server_options(Settings(port=0, idle_timeout_s=idle_s)) | {"loop": "none", "lifespan": "off"}
+    server = uvicorn.Server(uvicorn.Config(_app, **options))
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1], server
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes) -> bytes:
+    writer.write(said)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return await reader.readexactly(length)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+SLOW_HEADS = {
+    "nothing": (b"", b""),
+    "line": (b"GET /", b"a"),
+    "head": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a"),
+    "blank lines": (b"\r\n", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize(("said", "then"), SLOW_HEADS.values(), ids=SLOW_HEADS.keys())
+async def test_a_head_that_does_not_come_is_not_waited_for(
+    said: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing at all, and a head that comes by the byte, end the connection at the same time."""
+    async with _server(monkeypatch, Bounds(100, head_s=0.2)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        trickle = asyncio.create_task(_trickle(writer, then))
+
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+
+        trickle.cancel()
+        writer.close()
+
+
+async def _trickle(writer: asyncio.StreamWriter, said: bytes) -> None:
+    with suppress(ConnectionError):
+        while not writer.is_closing():
+            writer.write(said)
+            await asyncio.sleep(0.05)
+
+
+async def test_a_body_that_takes_its_time_is_not_the_connections_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the head is whole the clock for heads stops; how long a body takes is bounded by the service."""
+    async with _server(monkeypatch, Bounds(100, head_s=0.1)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        await asyncio.sleep(0.4)
+
+        assert await _ask(reader, writer, b"b") == b"ab"
+        assert await _ask(reader, writer, GET) == b"empty"
+        writer.close()
+
+
+async def test_an_idle_connection_is_kept_as_long_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two requests neither clock for heads runs; the server's own ends it."""
+    async with _server(monkeypatch, Bounds(100, head_s=0.1), idle_s=1) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await _ask(reader, writer, GET)
+        await asyncio.sleep(0.4)
+
+        assert await _ask(reader, writer, GET) == b"empty"
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+async def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that does not read keeps neither memory nor a place."""
+    async with _server(monkeypatch, Bounds(100, head_s=60, stalled_s=0.2)) as (port, server):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+        while server.server_state.connections:
+            await asyncio.sleep(0.01)
+        writer.close()
+
+
+async def test_a_new_connection_takes_the_place_of_one_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent ones go first, the longest silent before others; then those between two requests."""
+    async with _server(monkeypatch, Bounds(connections=2, head_s=60)) as (port, server):
+        idle = await asyncio.open_connection("127.0.0.1", port)
+        await _ask(*idle, GET)
+        silent = await asyncio.open_connection("127.0.0.1", port)
+        first = await asyncio.open_connection("127.0.0.1", port)
+        assert await _ask(*first, GET) == b"empty"
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(silent[0].read(), 10) == b""
+
+        second = await asyncio.open_connection("127.0.0.1", port)
+
+        assert await _ask(*second, GET) == b"empty"
+        assert len(server.server_state.connections) == 2
+        for _, writer in (idle, silent, first, second):
+            writer.close()
+
+
+def test_connections_are_bounded_by_the_files_that_may_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound beyond what the system allows would end in refused accepts; some files are kept for databases."""
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(Connection, "bounds", Bounds())
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+
+    keep_to(Settings(max_connections=100_000, head_timeout_s=3))
+
+    assert raised == [(4096, 4096)]
+    assert Connection.bounds == Bounds(connections=4096 - connections.KEPT_FILES, head_s=3)
