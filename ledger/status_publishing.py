@@ -18,6 +18,7 @@ from ledger.database import Database
 from ledger.pacing import Pulse
 from ledger.public_files import PublicFiles
 from ledger.publication import LeaseLost
+from ledger.status_slots import lists_in_use
 from ledger.status_tokens import (
     AGGREGATION,
     BITS,
@@ -84,6 +85,7 @@ class StatusPublisher:
         self._led: int | None = None
         self._kid = ""
         self._turned: date | None = None
+        self._found: Snapshot | None = None
         self.pulse = Pulse("status lists", self.step, pause_s=pause_s, idle_s=min(0.2, ttl_s / 4))
 
     async def step(self) -> None:
@@ -92,7 +94,7 @@ class StatusPublisher:
         if token is not None:
             if token != self._led:
                 # Somebody else may have published since: start from what is stored, not from memory.
-                self._last, self._led = {}, token
+                self._last, self._led, self._found = {}, token, None
             kid = self._signer().public_key.kid
             if kid != self._kid:
                 # Lists of a key that was replaced may count no more, so nobody is left with one until it gets old.
@@ -108,7 +110,7 @@ class StatusPublisher:
     async def _publish(self, fencing_token: int) -> None:
         moment = self._clock.now()
         await self._turn(day_of(moment))
-        found = await self._database.read(snapshot)
+        found = self._found = await self._database.read(lambda tx: snapshot(tx, self._found))
         due = self._due(found, moment)
         if due:
             lists = await self._database.read(lambda tx: read_bits(tx, due))
@@ -134,7 +136,7 @@ class StatusPublisher:
         if self._turned < today:
             since = self._turned
             await self._database.write(lambda tx: turn_day(tx, self._clock, since, today))
-            self._turned = today
+            self._turned, self._found = today, None
 
     def _due(self, found: Snapshot, moment: datetime) -> dict[int, str]:
         due = {}
@@ -178,7 +180,7 @@ class StatusPublisher:
     def _serve(self) -> None:
         with self._database.reading() as tx:
             seq, tokens = newest_tokens(tx, self._served)
-            uris = snapshot(tx).uris if tokens else self._served_uris
+            uris = lists_in_use(tx) if tokens else self._served_uris
         for token in tokens:
             # Processes may share the folder: a slow one must not put an older list over a newer one.
             self._files.write_forward(path_of(token.list_num), token.text.encode("ascii"), order=_position)

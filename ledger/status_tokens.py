@@ -20,7 +20,7 @@ from ledger.sequencing import lock_head
 from ledger.slot_order import SLOTS
 from ledger.status_slots import lists_in_use
 from ledger.tables.licences import slot_status
-from ledger.tables.log import head
+from ledger.tables.log import entries, head, thing_events
 from ledger.tables.publishing import publication, status_tokens
 from verifiers.legal_dates import day_of
 from verifiers.status_list import pack
@@ -28,6 +28,10 @@ from verifiers.status_list import pack
 BITS: Final = 2
 FOLDER: Final = "status-lists"
 AGGREGATION: Final = f"{FOLDER}/index.json"
+MANY: Final = 10_000
+"""Slots that are not zero from which on they are no longer summed up at every look."""
+
+_LOOKED_THROUGH: Final = 4096
 _BEGINNING: Final = date(2000, 1, 1)
 
 
@@ -68,19 +72,41 @@ def path_of(list_num: int) -> str:
     return f"{FOLDER}/{list_num}"
 
 
-def snapshot(tx: Reading) -> Snapshot:
+def snapshot(tx: Reading, before: Snapshot | None = None) -> Snapshot:
     """Look which lists there are and whether any bit of them changed, without reading the bits.
 
     The sums are taken by the database, some ten million rows a second. They are no hash: two different states can
-    have equal sums, which is why every list is read and packed anew at its next refresh whatever they say.
+    have equal sums, which is why every list is read and packed anew at its next refresh whatever they say. Where there
+    are many rows, the sums of the look `before` stand for as long as nothing was logged that could turn a bit.
     """
     size = int(tx.execute(select(func.coalesce(func.max(head.c.size), 0))).scalar_one())
+    if before is not None and _many(before) and _turns_nothing(tx, before.size, size):
+        return Snapshot(size, lists_in_use(tx), before.sums)
     slot, value = slot_status.c.slot, slot_status.c.value
     sums = select(
         slot_status.c.list_num, func.count(), func.sum(value), func.sum(slot * value), func.sum(slot % 65_521 * slot)
     ).group_by(slot_status.c.list_num)
     found = {row[0]: tuple(int(each) for each in row[1:]) for row in tx.execute(sums)}
     return Snapshot(size, lists_in_use(tx), found)
+
+
+def _many(found: Snapshot) -> bool:
+    return sum(each[0] for each in found.sums.values()) >= MANY
+
+
+def _turns_nothing(tx: Reading, start: int, end: int) -> bool:
+    """Whether the entries `start` … `end` - 1 are trust lists and new licences, which have no bit to turn yet."""
+    if not 0 <= end - start <= _LOOKED_THROUGH:
+        return False
+    here = (entries.c.idx >= start) & (entries.c.idx < end)
+    leaves = tx.execute(select(entries.c.idx, entries.c.bytes).where(here)).all()
+    of_licences = {idx for idx, leaf in leaves if b'"kind":"licence.issued"' in bytes(leaf)}
+    others = [bytes(leaf) for idx, leaf in leaves if idx not in of_licences]
+    if len(leaves) != end - start or not all(b'"kind":"trust.published"' in leaf for leaf in others):
+        return False
+    # A new version is an issue too, but not the first event of its licence: it turns the bit of the one before.
+    theirs = (thing_events.c.idx >= start) & (thing_events.c.idx < end) & (thing_events.c.n > 0)
+    return of_licences.isdisjoint(tx.execute(select(thing_events.c.idx).where(theirs)).scalars())
 
 
 def read_bits(tx: Reading, uris: dict[int, str]) -> list[Bits]:

@@ -5,7 +5,9 @@ and lead to its root.
 """
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import select
@@ -34,7 +36,7 @@ SLICE: Final = 4096
 TILES_KNOWN: Final = 512
 """Tiles a hash reader remembers: 4 MiB."""
 
-COMPARED_AT_START: Final = 1 << 18
+COMPARED_AT_START: Final = 1 << 16
 """Newest entries whose tiles are made again and compared when a process starts; the audit compares all."""
 
 _log = logging.getLogger(__name__)
@@ -128,10 +130,21 @@ def start_of_comparison(files: PublicFiles, size: int) -> int:
     All of them where any is missing; else those of the newest `COMPARED_AT_START` entries, from the edge of a level-1
     tile on, because what lies left of it is read from full tiles.
     """
-    if not all(files.exists(tile.path()) for tile in all_tiles(size)):
+    if not _all_there(files, size):
         return 0
     span = WIDTH * WIDTH
     return max(0, size - COMPARED_AT_START) // span * span
+
+
+def _all_there(files: PublicFiles, size: int) -> bool:
+    """Whether the files of the tree of `size` leaves exist; each folder is listed once, because there may be 80,000."""
+    wanted: dict[Path, set[str]] = {}
+    for tile in all_tiles(size):
+        folder, _, name = tile.path().rpartition("/")
+        wanted.setdefault(files.root / folder, set()).add(name)
+    return all(
+        folder.is_dir() and names <= {file.name for file in os.scandir(folder)} for folder, names in wanted.items()
+    )
 
 
 def _grow(database: Database, files: PublicFiles, old: int, new: int) -> None:

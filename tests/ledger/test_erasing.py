@@ -3,18 +3,20 @@ audit stay whole.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from ledger import licences, presentations, subjects
 from ledger.auditing import Stored, audit_stored
+from ledger.backing_up import back_up
 from ledger.clock import ManualClock
-from ledger.database import Reading
-from ledger.erasing import erase_subject, parts_about, replay_erasures
+from ledger.database import Database, Reading
+from ledger.erasing import brought_back, erase_subject, parts_about, replay_erasures
 from ledger.errors import Code, Refusal
 from ledger.history import load_event
 from ledger.issuing import issue
@@ -68,8 +70,8 @@ async def test_nothing_personal_is_left_and_the_entry_still_opens(region: Region
     assert await erase(region, subject) == 1
 
     assert await region.database.read(lambda tx: who(tx, region)) is None
-    event = await region.database.read(lambda tx: load_event(tx, region.vault, issued.entry))
-    assert event.subjects == (None,)
+    erased_event = await region.database.read(lambda tx: load_event(tx, region.vault, issued.entry))
+    assert erased_event.subjects == (None,)
     with pytest.raises(Refusal) as refused:
         await licences.compact(region, issued.id)
     assert refused.value.code is Code.LICENCE_ERASED
@@ -129,6 +131,33 @@ async def test_somebody_erased_can_become_known_again_as_somebody_new(region: Re
     await licensing.issued(region, licensing.EDUCATION, licensing.diploma(2))
 
     assert await person(region) != before
+
+
+@pytest.fixture
+def careless_sqlite() -> Iterator[None]:
+    """Let SQLite leave what is deleted where it was, as some builds of it do and others do not."""
+
+    def connected(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA secure_delete=OFF")
+
+    event.listen(Engine, "connect", connected)
+    yield
+    event.remove(Engine, "connect", connected)
+
+
+@pytest.mark.usefixtures("careless_sqlite")
+async def test_nothing_of_a_deleted_key_stays_in_the_file(sqlite_url: str, tmp_path: Path) -> None:
+    """SQLite leaves deleted rows where they were unless it is told otherwise, and a copy of the file has them too."""
+    async with licensing.licensing_region(sqlite_url, tmp_path) as region:
+        issued = await licensing.issued(region, licensing.EDUCATION, licensing.diploma(1))
+        with region.database.reading() as tx:
+            keys = tx.scalars(select(record_keys.c.wrapped).where(record_keys.c.idx == issued.entry)).all()
+        done = back_up(region.database, region.vault, tmp_path / "before", now=datetime.now(UTC), days=30)
+        assert all(key in (done.folder / "database.sqlite").read_bytes() for key in keys)
+        await erase(region, await person(region))
+        done = back_up(region.database, region.vault, tmp_path / "after", now=datetime.now(UTC), days=30)
+        left = (done.folder / "database.sqlite").read_bytes()
+        assert keys and not any(key in left for key in keys)
 
 
 async def test_a_restore_shreds_again_what_a_backup_brought_back(region: Region) -> None:
@@ -196,3 +225,17 @@ async def test_rebuild_equals_the_live_state_after_an_erasure(region: Region) ->
     done = rebuild(region.database, region.vault, region.clock)
 
     assert done.replaced == ()
+
+
+def test_a_start_does_not_walk_over_the_records(sqlite_template: Path) -> None:
+    """What a restored backup brought back is looked for from the erasures outwards, whatever the log's size."""
+    database = Database.open(f"sqlite:///{sqlite_template}")
+    statements: list[str] = []
+    with database.reading() as tx:
+        event.listen(tx, "before_cursor_execute", lambda *told: statements.append(told[2]))
+        assert brought_back(tx) == []
+        plan = [row[3] for row in tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[0]}", (33,))]
+    database.close()
+
+    scanned = [step for step in plan if step.startswith("SCAN") and "erasures" not in step]
+    assert scanned == []
