@@ -24,7 +24,7 @@ from tests.fuzz import bodies, corpus, registry
 from tests.fuzz.target import Target
 
 EXECUTIONS = 12_000
-"""Of each target that is a function, fewer where one costs much; a served one, which calls a region, has a twentieth."""
+"""Of each target that is a function, fewer where one costs much; a served one has a twentieth."""
 
 SERVED_SHARE = 20
 ESCAPES = ("crash-", "timeout-", "oom-", "leak-")

@@ -12,12 +12,14 @@ import sys
 import warnings
 from collections import Counter
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
 import atheris
 
 from tests.fuzz.mutator import changed
 
+VERIFIERS = Path(__file__).parent.parent.parent / "verifiers"
 TIMEOUT_S = 30
 MEMORY_MB = 2_048
 
@@ -27,10 +29,10 @@ def main(arguments: list[str]) -> None:
     *names, executions, corpus, artefacts = arguments
     bodies = names[0].startswith("body")
     with atheris.instrument_imports(include=["verifiers", "keys", *(("ledger", "api") if bodies else ())]):
-        import verifiers.__main__  # noqa: F401
-
+        for path in sorted(VERIFIERS.glob("[a-z]*.py")):
+            import_module(f"verifiers.{path.stem}")
         if bodies:
-            import api.app  # noqa: F401
+            import_module("api.app")
     from tests.fuzz import registry
     from tests.fuzz.corpus import kept
 

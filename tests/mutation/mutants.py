@@ -7,6 +7,7 @@ people, `reason` for programs), and names for `repr`.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ class Mutant:
     within: str
     before: str
     after: str
+    nth: int = 1
 
     @property
     def name(self) -> str:
-        """What it is listed under: the change and the function, but no number that the next edit would shift."""
-        return f"{self.module}:{self.within}: {self.before} -> {self.after}"
+        """What it is listed under: the change, the function, and which of several alike, but no number of a line."""
+        same = f" ({self.nth})" if self.nth > 1 else ""
+        return f"{self.module}:{self.within}: {self.before} -> {self.after}{same}"
 
 
 Change = tuple[ast.AST, Callable[[ast.AST], ast.AST]]
@@ -46,10 +49,19 @@ Change = tuple[ast.AST, Callable[[ast.AST], ast.AST]]
 def mutants(root: Path, module: str) -> Iterator[Mutant]:
     """Yield all mutants of the module at this path below `root`."""
     tree = ast.parse((root / module).read_text(encoding="utf-8"))
+    alike: Counter[tuple[str, str, str]] = Counter()
     for number, (node, within, change) in enumerate(_changes(tree)):
-        before, after = ast.unparse(node), ast.unparse(change(deepcopy(node)))
+        before, after = _shown(node), _shown(change(deepcopy(node)))
+        alike[within, before, after] += 1
         line = getattr(node, "lineno", 0)
-        yield Mutant(module, number, line, within, before[:120], after[:120])
+        yield Mutant(module, number, line, within, before, after, alike[within, before, after])
+
+
+def _shown(node: ast.AST) -> str:
+    """A change in one line: of what has a body, only what decides about it."""
+    if isinstance(node, ast.If | ast.While):
+        return f"{'if' if isinstance(node, ast.If) else 'while'} {ast.unparse(node.test)}"[:120]
+    return ast.unparse(node)[:120]
 
 
 def mutated(root: Path, module: str, number: int) -> ast.Module:
@@ -115,11 +127,13 @@ def _is_detail(parent: ast.AST, node: ast.AST) -> bool:
 
 
 def _is_typing(node: ast.AST) -> bool:
-    """Whether a node is an import, an alias of a type, or a slot list."""
+    """Whether a node is an import, an alias or variable of a type, or a slot list."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return True
     if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
         name = node.targets[0].id
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "TypeVar":
+            return True
         return name == "__slots__" or (isinstance(node.value, ast.Subscript | ast.Call) and name[:1].isupper()
                                        and not name.isupper() and "_" not in name)  # fmt: skip
     return isinstance(node, ast.keyword) and node.arg in {"repr", "maxsize"}
@@ -140,9 +154,9 @@ def _of(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:  # noqa: C901 
     elif isinstance(node, ast.Constant):
         if type(node.value) in {int, bool, str, bytes}:
             yield _another
-    elif isinstance(node, ast.If | ast.IfExp | ast.While) and not isinstance(node.test, ast.Compare):
-        yield _negated
-    elif isinstance(node, ast.Return) and node.value is not None and not _is_nothing(node.value):
+    elif isinstance(node, ast.If | ast.IfExp | ast.While) and not isinstance(node.test, ast.Compare | ast.UnaryOp):
+        yield _negated  # a comparison and a `not` are turned round by themselves
+    elif isinstance(node, ast.Return) and node.value is not None and not _is_constant(node.value):
         yield lambda n: ast.Return(ast.Constant(None))
     elif isinstance(node, ast.Raise) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
         yield lambda n: ast.Pass()
@@ -152,8 +166,9 @@ def _of(node: ast.AST) -> Iterator[Callable[[ast.AST], ast.AST]]:  # noqa: C901 
         yield lambda n: ast.Break()
 
 
-def _is_nothing(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_constant(node: ast.AST) -> bool:
+    """Whether a constant is returned: it is changed by itself, and nothing for `False` says the same."""
+    return isinstance(node, ast.Constant) and type(node.value) in {bool, type(None)}
 
 
 def _joins_types(node: ast.BinOp) -> bool:
