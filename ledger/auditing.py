@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from keys.signer import KeyStore
 from ledger.audit_checkpoints import CheckpointAudit, check_head, check_leftovers, check_published
+from ledger.audit_documents import DocumentAudit
 from ledger.audit_files import Arrivals, served_files
 from ledger.audit_log import EntryReader
 from ledger.audit_projections import compare_tables
@@ -126,6 +127,7 @@ class _Audit:
         origin = stored.policy.origin
         self._report = Report(origin, self._head.size)
         self._records = RecordAudit(origin, stored.vault, self._report)
+        self._documents = DocumentAudit(scratch.tx, self._report)
         self._published = self._files_up_to()
         self._replay = Replay(origin, read_tile=self._read_tile, tiles_up_to=self._published)
         self._entries = EntryReader(stored.files, self._published, self._head.size, self._head.chain, self._report)
@@ -212,8 +214,11 @@ class _Audit:
             # Keys of the same slice are known to its statements: entry 0 is signed by the key that entry 1 registers.
             self._catalogue_idx = changes[-1]
             self._keys = statement_keys(self._scratch.tx)
+            self._documents.moved_on()
         for idx, each in said:
             self._records.check_signature(idx, each, self._keys)
+        for event in events:
+            self._documents.check(event)
 
     def _finish(self, size: int) -> None:
         arrivals = self._finish_log(size, self._catalogue_idx)

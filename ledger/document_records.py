@@ -38,8 +38,8 @@ def bodies_of(face: Face, unsigned: Unsigned, numbers: Numbers, uri: str, signat
     """
     bodies = []
     for position, holder in enumerate(face.holders):
-        if not isinstance(holder, Holder):
-            raise TypeError("a document is recorded with all its holders")
+        if not isinstance(holder, Holder) or (position == 0 and holder.seed != face.seed):
+            raise ValueError("a document is recorded with all its holders, the first under the licence's own seed")
         said = {"id": holder.id, "id_type": holder.id_type, "name": holder.name}
         if holder.share is not None:
             said["share"] = holder.share

@@ -86,13 +86,16 @@ def reduce(part: bytes, segments: Segments | None = None) -> tuple[int, bytes, b
 
 def unpack(data: bytes) -> bytes:
     """Give the part that `pack` made `data` of. Raises `ValueError` for what it would never have made."""
+    if not data:
+        raise ValueError("nothing was packed")
     packing, at = data[0], 1
-    number = data[1] if packing & _ZSTD else 0
-    at += 1 if packing & _ZSTD else 0
-    signature, header = b"", 0
+    number, signature, header = 0, b"", 0
+    if packing & _ZSTD:
+        number, at = int.from_bytes(data[1:2], "big"), 2
     if packing & _JWS:
-        header, end = int.from_bytes(data[at : at + 2], "big"), at + 3 + data[at + 2]
-        signature, at = data[at + 3 : end], end
+        header, start = int.from_bytes(data[at : at + 2], "big"), at + 3
+        at = start + int.from_bytes(data[at + 2 : start], "big")
+        signature = data[start:at]
     ids = b""
     if packing & _IDS:
         end = at + 3 + int.from_bytes(data[at : at + 3], "big")
