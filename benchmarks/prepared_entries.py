@@ -9,7 +9,6 @@ signatures of statements finds it out.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -82,7 +81,7 @@ async def prepare(
     catalogue = region.catalogue
     issuer = Issuer.of(catalogue, department, region.config.region)
     maker = region if signed else cast("Region", _Unsigning(region))
-    now = int(time.time())
+    now = int(region.clock.now().timestamp())
     today = day_of(region.clock.now())
     slots = await region.slots.take(None, len(numbers))
     documents = [
