@@ -1,8 +1,8 @@
 """Licences made ready for the log: real documents, records and conditions, sealed, so that only appending is left.
 
 Benchmarks of the append path, of growth and of starting use them: everything behind `Committer.commit` is what a
-service does, with its projections. Without `signed` the signatures are zeros, which makes a licence several times as fast to
-prepare: the log, its tree, its projections and its size on disk are the same, and only an audit that checks the
+service does, with its projections. Without `signed` the signatures are zeros, which makes a licence quicker to prepare:
+the log, its tree, its projections and its size on disk are the same, and only an audit that checks the
 signatures of statements finds it out.
 """
 
