@@ -1,7 +1,8 @@
 """One process of guided fuzzing: `python -m tests.fuzz.guided NAME… EXECUTIONS CORPUS-FOLDER ARTEFACT-FOLDER`.
 
 Several names are chosen between by the first byte of an input: the served region takes long to start, so all targets
-that call it share one process. `counts.json` in the artefact folder says how many executions each target had.
+that call it share one process, and half of the executions go to whichever had fewest. `counts.json` in the artefact
+folder says how many executions each target had.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ def main(arguments: list[str]) -> None:
     found = registry.of_bodies() if bodies else registry.of_parsers()
     chosen = [found[name] for name in names]
     several = len(chosen) > 1
-    for number, target in enumerate(chosen):
-        for data in {*target.seeds(), *kept(target)}:
+    known = [[*target.seeds(), *kept(target)] for target in chosen]
+    for number, inputs in enumerate(known):
+        for data in inputs:
             whole = bytes((number,)) + data if several else data
             (Path(corpus) / sha256(whole).hexdigest()).write_bytes(whole)
     done: Counter[str] = Counter()
@@ -59,10 +61,14 @@ def main(arguments: list[str]) -> None:
 
     def mutate(data: bytes, limit: int, seed: int) -> bytes:
         """Change an input as the fuzzer does, or every other time as our own mutator, which knows JSON."""
+        chance = random.Random(seed)
+        if several and chance.random() < 0.5:  # the fuzzer would stay with what brings most that is new
+            number = min(range(len(chosen)), key=lambda number: done[chosen[number].name])
+            return (bytes((number,)) + changed(chance, chance.choice(known[number]), known[number]))[:limit]
         if seed % 2:
             return bytes(atheris.Mutate(data, limit))
         head, body = (data[:1], data[1:]) if several else (b"", data)
-        return (head + changed(random.Random(seed), body, ()))[:limit]
+        return (head + changed(chance, body, ()))[:limit]
 
     options = {
         "runs": executions,
