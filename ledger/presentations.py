@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
@@ -135,7 +135,7 @@ def find(tx: Reading, region: Region, text: str) -> Redeemable:
         code = parse_dynamic_code(text)
     except Malformed as error:
         raise Refusal(Code.CODE_MALFORMED, "/code") from error
-    row = tx.execute(select(presentations).where(presentations.c.handle == code.handle)).one_or_none()
+    row = tx.execute(_BY_HANDLE, {"handle": code.handle}).one_or_none()
     if row is None:
         raise Refusal(Code.CODE_UNKNOWN, "/code")
     kept = canonical.decode_object(region.vault.open_answer(bytes(row.sealed)))
@@ -161,12 +161,19 @@ def redeem(tx: Writing, found: Redeemable, at: int) -> None:
     Raises `Refusal` with code.replayed at the end of the transaction if this half-minute's code was used before, and
     code.withdrawn where the holder was faster.
     """
-    still = select(presentations.c.handle).where(
-        presentations.c.handle == found.handle, presentations.c.withdrawn_at.is_(None)
-    )
-    if tx.execute(still.with_for_update()).one_or_none() is None:
+    if tx.execute(_STILL_GIVEN, {"handle": found.handle}).one_or_none() is None:
         raise Refusal(Code.CODE_WITHDRAWN, "/code")
-    tx.execute(redeemed_codes.insert().values(handle=found.handle, slice=found.slice, at=at))
+    tx.execute(_USED, {"handle": found.handle, "slice": found.slice, "at": at})
+
+
+# Built once: making a statement costs more than running it.
+_BY_HANDLE: Final = select(presentations).where(presentations.c.handle == bindparam("handle"))
+_STILL_GIVEN: Final = (
+    select(presentations.c.handle)
+    .where(presentations.c.handle == bindparam("handle"), presentations.c.withdrawn_at.is_(None))
+    .with_for_update()
+)
+_USED: Final = redeemed_codes.insert()
 
 
 def forget_old(tx: Writing, now: int) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, bindparam, select
 
 from ledger.access import Access, write_accesses
 from ledger.actors import Actor
@@ -25,7 +25,7 @@ from ledger.foreign_licences import remember
 from ledger.foreign_scans import is_foreign, look_at_foreign_code, peer_of_code, scan_at_peer
 from ledger.history import load_event
 from ledger.looks import Look, shown_of
-from ledger.presentations import Choice, Redeemable, find, redeem
+from ledger.presentations import Redeemable, find, redeem
 from ledger.proposals import retrying
 from ledger.request_members import RequestMembers
 from ledger.tables.licences import licence_holders, licence_versions, licences
@@ -130,31 +130,38 @@ async def _look_at_dynamic(
 ) -> _Scanned:
     """A dynamic code is one of ours, or of the peer whose address it begins with; nobody else is asked."""
     try:
-        found = await region.database.read(lambda tx: find(tx, region, text), cheap=True)
+        found, shown = await region.database.read(lambda tx: _chosen(tx, region, actor, matter, text), cheap=True)
     except Refusal as refusal:
         peer = peer_of_code(region, text) if refusal.code is Code.CODE_UNKNOWN else None
         if peer is None:
             raise
         return _Scanned("dynamic", await scan_at_peer(region, verifier, actor, matter, peer, text, purpose))
-    looks = [await _look_at(region, verifier, actor, matter, choice) for choice in found.choices]
-    kept = [look for look in looks if look is not None]
-    if not kept:
+    if not shown:
         raise Refusal(Code.SCAN_OUT_OF_SCOPE, "/matter")
-    return _Scanned("dynamic", kept, found.subject, found)
+    looks = []
+    for licence, compact, fields in shown:
+        verdict = await verifier.verdict(compact)
+        looks.append(Look(licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields))))
+    return _Scanned("dynamic", looks, found.subject, found)
 
 
-async def _look_at(
-    region: Region, verifier: OnlineVerifier, actor: Actor, matter: Matter, choice: Choice
-) -> Look | None:
-    """One licence of a presentation, or `None` where the matter does not need it or the caller may not scan it."""
-    compact, row = await region.database.read(lambda tx: _current(tx, region, choice.licence))
-    need = next((each for each in matter.definition["needs"] if each["type"] == row.type), None)
-    if need is None or not _may_scan(region.catalogue, actor, row):
-        return None
-    wanted = frozenset(need["fields"])
-    fields = wanted if choice.fields is None else wanted & choice.fields
-    verdict = await verifier.verdict(compact)
-    return Look(choice.licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields)))
+def _chosen(
+    tx: Reading, region: Region, actor: Actor, matter: Matter, text: str
+) -> tuple[Redeemable, list[tuple[str, str, frozenset[str]]]]:
+    """The presentation of a code, and of what was chosen all that the matter needs and the caller may scan.
+
+    That is licence, its compact form and the fields to show; all of it is read from one state.
+    """
+    found, shown = find(tx, region, text), []
+    for choice in found.choices:
+        row = _current(tx, choice.licence)
+        need = next((each for each in matter.definition["needs"] if each["type"] == row.type), None)
+        if need is None or not _may_scan(region.catalogue, actor, row):
+            continue
+        wanted = frozenset(need["fields"])
+        compact = compact_of(load_event(tx, region.vault, row.idx), region.catalogue)
+        shown.append((choice.licence, compact, wanted if choice.fields is None else wanted & choice.fields))
+    return found, shown
 
 
 def _remember(tx: Writing, looks: Sequence[Look], at: datetime) -> None:
@@ -173,16 +180,19 @@ def _may_scan(catalogue: Catalogue, actor: Actor, row: Any) -> bool:
     return True
 
 
-def _current(tx: Reading, region: Region, licence: str) -> tuple[str, Any]:
-    row = tx.execute(
-        select(licences.c.type, licences.c.major, licences.c.area, licence_versions.c.idx)
-        .join(
-            licence_versions,
-            and_(licence_versions.c.licence == licences.c.id, licence_versions.c.version == licences.c.current_version),
-        )
-        .where(licences.c.id == licence)
-    ).one()
-    return compact_of(load_event(tx, region.vault, row.idx), region.catalogue), row
+def _current(tx: Reading, licence: str) -> Any:
+    return tx.execute(_CURRENT, {"licence": licence}).one()
+
+
+# Built once: making a statement costs more than running it.
+_CURRENT: Final = (
+    select(licences.c.type, licences.c.major, licences.c.area, licence_versions.c.idx)
+    .join(
+        licence_versions,
+        and_(licence_versions.c.licence == licences.c.id, licence_versions.c.version == licences.c.current_version),
+    )
+    .where(licences.c.id == bindparam("licence"))
+)
 
 
 async def _credit(
