@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from api.cli.demo_service import DemoService
-from benchmarks import across_regions, append_only, offline, over_http, signing, steps
+from benchmarks import across_regions, append_only, dynamic_codes, offline, over_http, signing, steps
 from benchmarks.load import Load
 from benchmarks.served import ENGINES, ServerClock, served
 from ledger.database import migrate
@@ -61,7 +61,24 @@ def measured_offline(runs: int) -> list[Figure]:
     raw = found.pop("raw ES256 check")
     limit = statistics.median(raw)
     first = figure("raw ES256 check", "-", "/s a core", raw)
-    return [first] + [figure(each, "-", "/s a core", found[each], "raw ES256 check", limit) for each in found]
+    minted = figure("dynamic codes minted", "-", "/s a core", [dynamic_codes.minted_per_s() for _ in range(runs)])
+    return [first, *(figure(each, "-", "/s a core", found[each], "raw ES256 check", limit) for each in found), minted]
+
+
+def measured_scans(service: DemoService, clock: ServerClock, engine: str, runs: int, scale: int) -> list[Figure]:
+    """Redeem dynamic codes at windows over 64 connections."""
+    dynamic_codes.add_matter(service)
+    loads: list[Load] = []
+    micros = []
+    for run in range(runs):
+        prepared = dynamic_codes.presentations(service, 20_000_000 + 1000 * run, 20, 20 * scale)
+        micros.append(clock.micros_each(lambda: loads.append(dynamic_codes.redeem(service, prepared)), len(prepared)))  # noqa: B023
+    name = "dynamic codes redeemed"
+    return [
+        figure(f"{name}, 64 clients", engine, "/s", [load.per_second for load in loads]),
+        figure(f"{name}, CPU of the server", engine, "us", micros),
+        figure(f"{name} p99", engine, "ms", [load.quantile_ms(0.99) for load in loads]),
+    ]
 
 
 def measured_batches(service: DemoService, clock: ServerClock, engine: str, runs: int, scale: int) -> list[Figure]:
@@ -129,6 +146,7 @@ def measured_over_http(engine: str, runs: int, scale: int) -> list[Figure]:
         return [
             *measured_batches(service, clock, engine, runs, scale),
             *measured_requests(service, clock, engine, runs, scale),
+            *measured_scans(service, clock, engine, runs, scale),
         ]
 
 
