@@ -51,7 +51,7 @@ def preparers_of(settings: Settings, region: Region) -> Preparers | None:
     begin = preparer.Begin(
         region.config, region.origin, settings.keystore, None if password is None else password.get_secret_value()
     )
-    return Preparers(region, settings.preparers, preparer.MODULE, begin)
+    return Preparers(region, settings.preparers, preparer.launch, begin)
 
 
 async def open_region(settings: Settings, clock: Clock | None = None, *, takes_over: bool = True) -> Region:

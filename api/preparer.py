@@ -8,8 +8,10 @@ service and beside it.
 
 import asyncio
 import gc
+import os
 import signal
 import socket
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +20,6 @@ from keys.file_store import FileKeyStore
 from ledger.config import RegionConfig
 from ledger.preparer import Annex
 from ledger.preparer_wire import LIMIT, receive
-
-MODULE = "api.preparer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,24 @@ class Begin:
     origin: str
     keystore: Path
     password: str | None = field(repr=False)
+
+
+async def launch() -> tuple["subprocess.Popen[bytes]", asyncio.StreamReader, asyncio.StreamWriter]:
+    """Start such a process and return it with the two directions of the pipe. Raises `OSError`."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.to_thread(_start, theirs.fileno())
+    return process, *(await asyncio.open_unix_connection(sock=ours, limit=LIMIT))
+
+
+def _start(descriptor: int) -> "subprocess.Popen[bytes]":
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "api.preparer", str(descriptor)],
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
 
 
 def main() -> None:

@@ -147,8 +147,8 @@ class Settings(BaseSettings):
         default=None,
         ge=0,
         le=64,
-        description="Processes beside each serving one that prepare licences; absent: one a core and at most four, on a "
-        "machine with several.",
+        description="Processes beside each serving one that prepare licences; absent: one a core but one, at "
+        "most four in all.",
     )
 
     @field_validator("epoch", mode="after")

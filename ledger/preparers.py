@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 import subprocess
-import sys
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ledger.actors import Actor
 from ledger.errors import Refusal
-from ledger.preparer_wire import LIMIT, packed, receive, send
+from ledger.preparer_wire import packed, receive, send
 from ledger.preparing import SMALL, Prepared, Source, prepare
 from ledger.status_slots import Slot
 
@@ -34,6 +32,9 @@ _JOB_S: Final = 60.0  # a preparer that takes longer hangs
 _STOP_S: Final = 5.0
 _PAUSES_S: Final = (0.1, 30.0)
 _STEADY_S: Final = 60.0  # who lived so long did not die of starting
+
+Launch = Callable[[], Awaitable[tuple["subprocess.Popen[bytes]", asyncio.StreamReader, asyncio.StreamWriter]]]
+"""Starts one child, and gives it with the two directions of a pipe that only it holds the other end of."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +65,14 @@ class _Preparer:
 class Preparers:
     """A number of such processes for one region; used from its event loop.
 
-    `module` is what a child runs (`python -m module <descriptor>`), `begin` the first message it is sent: whatever it
-    needs to open the region's database and key store. It goes over the pipe and stands in no argument or environment.
+    `launch` starts a child and gives the pipe to it; `begin` is the first message it is sent: whatever it needs to open
+    the region's database and key store. It goes over the pipe and stands in no argument or environment.
     """
 
-    def __init__(self, region: Region, count: int, module: str, begin: object) -> None:
+    def __init__(self, region: Region, count: int, launch: Launch, begin: object) -> None:
         self._region = region
         self._count = count
-        self._module = module
+        self._launch = launch
         self._begin = begin
         self._small: deque[_Job] = deque()
         self._bulk: deque[_Job] = deque()
@@ -166,26 +167,17 @@ class Preparers:
 
     async def _live(self) -> int:
         """Start one and serve it until it has gone; return its process id."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.to_thread(_launch, self._module, theirs)
-        writer: asyncio.StreamWriter | None = None
-        preparer: _Preparer | None = None
+        process, reader, writer = await self._launch()
+        preparer = _Preparer(process, writer)
         try:
-            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LIMIT)
-            preparer = _Preparer(process, writer)
             await send(writer, self._begin)
             while True:
                 self._heard(preparer, *(await receive(reader)))
         except (asyncio.IncompleteReadError, ConnectionError):
             return process.pid
         finally:
-            if preparer is not None:
-                self._lose(preparer)
-            if writer is None:
-                ours.close()
-            else:
-                writer.close()  # which tells it to end, if it lives
+            self._lose(preparer)
+            writer.close()  # which tells it to end, if it lives
             await asyncio.shield(asyncio.to_thread(_end, process))
 
     def _heard(self, preparer: _Preparer, what: str, number: int, said: Any) -> None:
@@ -228,16 +220,6 @@ class Preparers:
         for job in lost:
             if not job.answer.done():
                 job.answer.set_exception(_Lost())
-
-
-def _launch(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
-    paths = os.pathsep.join(path for path in sys.path if path)
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", module, str(theirs.fileno())],
-        pass_fds=(theirs.fileno(),),
-        stdin=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": paths},
-    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.connections import keep_to, server_options
 from api.settings import Settings, environment
+
 _MOST_PREPARERS = 4
 
 
@@ -30,9 +31,12 @@ def run(settings: Settings) -> None:
 
 
 def _usual_preparers(workers: int) -> int:
-    """Return how many preparers each serving process gets where nobody said: all together one a core, at most four."""
+    """Return how many preparers each serving process gets where nobody said: one a core but one, at most four in all.
+
+    That core is for what appends and answers, and for the database.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_PREPARERS) // workers if cores > 1 else 0
+    return min(cores - 1, _MOST_PREPARERS) // workers
 
 
 def application() -> object:
