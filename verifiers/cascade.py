@@ -132,12 +132,15 @@ class Consequence:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Consequence:
         """Read `to_row` back. Raises `ValueError` for another shape."""
-        try:
-            licence, effect, cause, basis, parent, by, instruction = row
-            thing = Thing(*parent) if parent else None
-        except TypeError as error:
-            raise ValueError("not a row of seven, or a parent that is not kind and id") from error
+        if not _is_row(row, 7) or not (row[4] is None or _is_row(row[4], 2)):
+            raise ValueError("not a row of seven, or a parent that is not kind and id")
+        licence, effect, cause, basis, parent, by, instruction = row
+        thing = None if parent is None else Thing(*parent)
         return cls(licence, Effect.parse(effect), cause, basis, thing, by, instruction)
+
+
+def _is_row(value: Any, length: int) -> bool:
+    return isinstance(value, list | tuple) and len(value) == length
 
 
 def closure(

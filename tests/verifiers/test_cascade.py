@@ -225,6 +225,9 @@ def test_rows_of_a_consequence_read_back_the_same() -> None:
         [],
         ["a", "revoked", "direct", None, ["licence"], "b", None],
         ["a", "revoked", "direct", None, 7, "b", None],
+        ["a", "revoked", "direct", None, "ab", "b", None],
+        ["a", "revoked", "direct", None, [], "b", None],
+        dict.fromkeys(("a", "revoked", "direct", "b", None, "c", "d")),
         ["a", "burnt", "direct", None, None, "b", None],
     ],
 )
