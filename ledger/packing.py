@@ -42,10 +42,8 @@ _COMPRESS_FROM: Final = 16
 # Last letters with spare bits that are not zero do not match: what they spell would come back spelt otherwise.
 _ID = re.compile(rb'"([\w-]{21}(?:[AQgw]|[\w-]{21}[AEIMQUYcgkosw048]|[\w-]{64}[AQgw]))"', re.ASCII)
 _MARKS: Final = {22: b"\x01", 43: b"\x02", 86: b"\x03"}
-_PADDING: Final = {22: b"==", 43: b"=", 86: b"=="}
 _SIZES: Final = {b"\x01": 16, b"\x02": 32, b"\x03": 64}
 _MARK = re.compile(rb"([\x01-\x03])")
-_MARK_BYTES: Final = b"\x01\x02\x03"
 _TO_PLAIN = bytes.maketrans(b"-_", b"+/")
 
 _own = threading.local()
@@ -74,13 +72,15 @@ def reduce(part: bytes, segments: Segments | None = None) -> tuple[int, bytes, b
     packing, text = _JWS, header + payload
     head = len(header).to_bytes(2, "big") + len(signature).to_bytes(1, "big") + signature
     parts = _ID.split(text)
-    if len(parts) > 1 and text.translate(None, _MARK_BYTES) == text:
-        packing |= _IDS
+    if len(parts) > 1:
         found = parts[1::2]
-        ids = b"".join([a2b_base64(each.translate(_TO_PLAIN) + _PADDING[len(each)]) for each in found])
         parts[1::2] = [_MARKS[len(each)] for each in found]
-        head += len(ids).to_bytes(3, "big") + ids
-        text = b"".join(parts)
+        marked = b"".join(parts)
+        if sum(map(marked.count, _SIZES)) == len(found):  # or something in the text looks like a mark
+            packing |= _IDS
+            ids = b"".join([a2b_base64(each.translate(_TO_PLAIN) + b"==") for each in found])
+            head += len(ids).to_bytes(3, "big") + ids
+            text = marked
     return packing, head, text
 
 
