@@ -1,6 +1,5 @@
 """What Prometheus sees: rates, sizes and ages; labels from closed sets only, so nobody can make them grow."""
 
-import time
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
@@ -10,8 +9,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generat
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from ledger.clock import SystemClock
+
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+def _now() -> float:
+    return SystemClock().now().timestamp()
 
 
 class Answers(Collector):
@@ -30,11 +35,11 @@ class Answers(Collector):
         key = (route, method, status)
         count = self._counts.get(key)
         if count is None:
-            self._created[key], count = time.time(), 0
+            self._created[key], count = _now(), 0
         self._counts[key] = count + 1
         times = self._times.get(route)
         if times is None:
-            self._created[route] = time.time()
+            self._created[route] = _now()
             times = self._times[route] = [0] * (len(BUCKETS_S) + 2)
         times[bisect_left(BUCKETS_S, seconds)] += 1
         times[-1] += seconds
