@@ -1,6 +1,8 @@
 """What a verdict says beside its outcome, and what a verifier remembers."""
 
 import datetime as dt
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -159,6 +161,54 @@ def test_a_verdict_can_be_told_in_words(language: str) -> None:
 
     assert text.splitlines()[0] == ("无效" if language == "zh" else "INVALID")
     assert "status.suspended" in text and "示例食品有限公司" in text
+
+
+def test_every_step_names_what_it_was_judged_by() -> None:
+    """What was presented, what was pinned, what was given, the log, the clock."""
+    assert {str(check.step): check.source for check in given_to().checks} == {
+        "shape": "presented",
+        "root": "pinned",
+        "trust_list": "given",
+        "key": "given",
+        "issuer": "given",
+        "signature": "presented",
+        "disclosures": "presented",
+        "validity": "presented",
+        "receipt": ORIGIN,
+        "position": ORIGIN,
+        "status": "given",
+        "clock": "clock",
+    }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "zh", "en"),
+    [
+        (119, "119 秒", "119 s"),
+        (120, "2 分钟", "2 min"),
+        (7_199, "119 分钟", "119 min"),
+        (7_200, "2 小时", "2 h"),
+        (172_799, "47 小时", "47 h"),
+        (172_800, "2 天", "2 d"),
+    ],
+)
+def test_ages_are_told_in_the_largest_unit_of_which_there_are_two(seconds: int, zh: str, en: str) -> None:
+    """For people: of the trust list, beside the step that looked at it."""
+    verdict = given_to(at=NOW + dt.timedelta(seconds=seconds))
+
+    for language, age in (("zh", zh), ("en", en)):
+        assert any(re.search(rf"(^|[^0-9]){age}($|\W)", line) for line in describe(verdict, language).splitlines())
+
+
+def test_a_trust_list_covers_a_log_from_an_entry_on() -> None:
+    """The entry of that very number is the first one covered."""
+    log = ISSUER.document().logs[0]
+    covered, before = (
+        given_to(trust=ISSUER.trust(logs=(replace(log, from_size=GOOD.index + more),))) for more in (0, 1)
+    )
+
+    assert Reason.LOG_UNKNOWN not in covered.reasons and covered.outcome is Outcome.VALID
+    assert Reason.LOG_UNKNOWN in before.reasons
 
 
 def test_a_cache_of_checkpoints_is_bounded_and_forgets_with_the_trust_list() -> None:
