@@ -217,6 +217,16 @@ def test_a_licence_without_certificate_is_refused(x5c: object) -> None:
     assert caught.value.reason is Reason.LICENCE
 
 
+def test_decoys_in_what_must_be_open_are_passed_over() -> None:
+    """Other makers put digests of nothing into every object (RFC 9901 §4.2.5)."""
+    status = {"status_list": {"_sd": ["x"], "idx": 7, "uri": "https://a.example"}, "_sd": ["y"]}
+    read = parse(rewritten(ISSUER.face(), status=status))
+
+    assert (read.status_idx, read.status_uri) == (7, "https://a.example")
+    with pytest.raises(Malformed):
+        parse(rewritten(ISSUER.face(), status={**status, "other": ["y"]}))
+
+
 def test_an_old_media_type_is_refused() -> None:
     """`vc+sd-jwt` of early drafts is another kind of token."""
     header = encode_segment({"alg": "ES256", "typ": "vc+sd-jwt", "x5c": [b64u_encode(b"abc")]})
