@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ledger.database import Database, Reading, Writing
@@ -22,7 +22,7 @@ from ledger.errors import Code, Refusal
 from ledger.proposals import Committed
 from ledger.sealing import SealedProposal
 from ledger.sequencing import Outcome, Rules, Sequenced, lock_head, sequence, writable_head
-from ledger.tables.log import entries
+from ledger.tables.log import entries, head
 from ledger.vault import Vault
 
 _RESOLVE_S = 30.0
@@ -42,6 +42,8 @@ _TROUBLES = frozenset(
         Code.LOG_UNCONFIRMED,
     }
 )
+
+_touch_head = update(head).values(size=head.c.size)
 
 _log = logging.getLogger(__name__)
 
@@ -174,12 +176,14 @@ class Committer:
         while True:
             self._drop()
             try:
-                happened = self._is_stored(sequenced)
+                happened = self._is_stored(sequenced, sure=not _is_full(unknown.__cause__))
             except (SQLAlchemyError, Refusal):
                 if time.monotonic() > give_up:
                     return _unknown(sequenced)
                 time.sleep(_RESOLVE_PAUSE_S)
                 continue
+            if happened is None:
+                return _unknown(sequenced)
             if happened:
                 return _result(sequenced)
             cause = unknown.__cause__
@@ -188,16 +192,35 @@ class Committer:
                 refusal = Refusal(Code.DATABASE_UNAVAILABLE, retry_after=RETRY_AFTER_S)
             return _instead(sequenced, refusal)
 
-    def _is_stored(self, sequenced: Sequenced) -> bool:
-        """Compare the batch's last entry; its bytes contain, through `prev`, all the others."""
+    def _is_stored(self, sequenced: Sequenced, *, sure: bool) -> bool | None:
+        """Compare the batch's last entry; its bytes contain, through `prev`, all the others.
+
+        `None` where it is there and the standby may lack it. A disk that is full needs no more to be `sure`: the end
+        of the commit was never written.
+        """
         if sequenced.last is None:
             return False
         idx, data = sequenced.last
         connection = self._connected()
+        self._warnings.clear()
         with self._database.turn(), connection.begin():
             lock_head(Writing(Reading(connection)), self._rules.clock)
             stored: bytes | None = connection.scalar(select(entries.c.bytes).where(entries.c.idx == idx))
-        return stored == data
+            if sure:
+                # What is read here need not last. A PostgreSQL that was started again shows commits that its standby
+                # lacks; SQLite, whose sync failed, would bring the refused batch back after a crash. A commit of our
+                # own, waited for like any other, settles both.
+                self._write_nothing(connection)
+        return None if stored == data and self._warnings else stored == data
+
+    def _write_nothing(self, connection: Connection) -> None:
+        """Write what changes nothing in the log, so that the commit is a real one."""
+        if not self._database.is_sqlite:
+            connection.execute(_touch_head)
+            return
+        # SQLite writes no page that stays as it was. This number is nobody's: it stands beside the schema.
+        number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA user_version = {(number + 1) % 2**31}")
 
     def _connected(self) -> Connection:
         if self._connection is None:
@@ -227,6 +250,11 @@ class Committer:
             connection.close()
         except SQLAlchemyError as error:
             _log.debug("closing a lost connection: %s", error)
+
+
+def _is_full(cause: BaseException | None) -> bool:
+    refusal = refusal_of(cause) if isinstance(cause, DBAPIError) else None
+    return refusal is not None and refusal.code is Code.STORAGE_FULL
 
 
 def _result(sequenced: Sequenced) -> Result:
