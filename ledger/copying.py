@@ -16,6 +16,8 @@ _END: Final = b"\xff\xff"
 _NULL: Final = b"\xff\xff\xff\xff"
 _LENGTH: Final = Struct(">i").pack
 
+_PIECE: Final = 1 << 20
+
 Column = Callable[[Sequence[Any]], list[bytes]]
 """Turns the values of one column into fields: length and bytes, or what stands for null."""
 
@@ -26,7 +28,7 @@ def copy_rows(driver: Any, sql: str, types: Sequence[str], rows: Sequence[tuple[
     `driver` is psycopg's connection. Raises psycopg's errors.
     """
     data = binary(types, rows)
-    from psycopg import pq
+    from psycopg import DatabaseError, OperationalError, generators, pq
 
     link = driver.pgconn
     if link.transaction_status != pq.TransactionStatus.INTRANS:
@@ -37,14 +39,15 @@ def copy_rows(driver: Any, sql: str, types: Sequence[str], rows: Sequence[tuple[
     result = link.exec_(sql.encode())
     if result.status != pq.ExecStatus.COPY_IN:
         raise _error(link, result)
-    link.put_copy_data(data)
-    link.put_copy_end()
-    failed = None
-    while (result := link.get_result()) is not None:
-        if result.status != pq.ExecStatus.COMMAND_OK:
-            failed = failed or _error(link, result)
-    if failed is not None:
-        raise failed
+    # By psycopg's own steps: libpq's would wait for the server with the interpreter locked, and everybody with it.
+    try:
+        for start in range(0, len(data), _PIECE):
+            driver.wait(generators.copy_to(link, data[start : start + _PIECE], False))
+        driver.wait(generators.copy_end(link, None))
+    except DatabaseError as error:
+        if link.status == pq.ConnStatus.BAD and not isinstance(error, OperationalError):
+            raise OperationalError(str(error) or "the connection is lost") from error
+        raise
 
 
 def binary(types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> bytes:
