@@ -16,8 +16,9 @@ RETRY_AFTER_S: Final = 2
 
 _POSTGRES_FULL = "53100"
 _POSTGRES_UNIQUE = "23505"
-# connection exceptions, shutdown, too many connections, lock timeout, read-only server (a standby after a fail-over)
-_POSTGRES_AWAY = re.compile(r"08...|57P0[1-5]|53[023]00|55P03|25006|58030")
+# connection exceptions, shutdown, too many connections, lock timeout, read-only server (a standby after a fail-over);
+# transactions that others stopped: a deadlock, a failure to serialize, a statement cancelled by an operator
+_POSTGRES_AWAY = re.compile(r"08...|57P0[1-5]|53[023]00|55P03|25006|58030|40001|40P01|57014")
 _SQLITE_AWAY = (
     "unable to open",
     "disk i/o error",
