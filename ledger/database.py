@@ -35,8 +35,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from ledger.copying import copy_rows
-from ledger.database_errors import is_disconnect, refusal_of
-from ledger.engines import READERS, normal_url, postgres_engine, sqlite_engine
+from ledger.database_errors import RETRY_AFTER_S, is_disconnect, refusal_of
+from ledger.engines import READERS, WARNINGS, normal_url, postgres_engine, sqlite_engine
+from ledger.errors import Code, Refusal
 from ledger.schema import migrate as migrate
 from ledger.single_statements import SingleStatements
 
@@ -82,9 +83,17 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
-        """Write, and commit at the end of the block. Raises `Refusal` for constraints, lack of space or of database."""
-        with _translated(), self.turn(), self._writer.connect() as connection, connection.begin():
-            yield Writing(Reading(connection))
+        """Write, and commit at the end of the block. Raises `Refusal` for constraints, lack of space or of database,
+        and commit.unknown where no synchronous standby has confirmed.
+        """
+        with _translated(), self.turn(), self._writer.connect() as connection:
+            warnings: list[str] = connection.info.get(WARNINGS, [])
+            warnings.clear()
+            with connection.begin():
+                yield Writing(Reading(connection))
+            if warnings:
+                # PostgreSQL commits here but cannot say whether its synchronous standby has it.
+                raise Refusal(Code.COMMIT_UNKNOWN, retry_after=RETRY_AFTER_S)
 
     async def read(self, query: Callable[[Reading], _T], *, cheap: bool = False) -> _T:
         """Run `query` in a reading transaction on another thread; once more if the connection had gone stale.

@@ -10,6 +10,9 @@ from sqlalchemy.engine import ExceptionContext
 READERS: Final = 4
 """Threads that read at the same time."""
 
+WARNINGS: Final = "warnings"
+"""Where a writing connection to PostgreSQL keeps what it was warned of, in its `info`."""
+
 _SQLITE_BUSY_S = 10
 # A process that waits longer than this for the head row says so instead of hanging; a server that vanished is noticed.
 _POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
@@ -85,7 +88,7 @@ def postgres_engine(url: URL, *, write: bool) -> Engine:
     )
 
     @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: Any) -> None:
+    def prepare(connection: Any, record: Any) -> None:
         if not write:
             connection.read_only = True
             return
@@ -93,5 +96,11 @@ def postgres_engine(url: URL, *, write: bool) -> Engine:
         if connection.execute("SHOW synchronous_commit").fetchone()[0] == "off":
             connection.execute("SET synchronous_commit = on")
         connection.commit()
+        warnings: list[str] = record.info.setdefault(WARNINGS, [])
+        connection.add_notice_handler(lambda said: warnings.append(said.sqlstate or "") if _warns(said) else None)
 
     return engine
+
+
+def _warns(said: Any) -> bool:
+    return bool(said.severity_nonlocalized == "WARNING")

@@ -148,12 +148,18 @@ class Publisher:
     async def step(self) -> None:
         """Sign a new checkpoint if this process holds the lease and one is due, then serve the newest one."""
         await self._renew_lease()
-        if self.token is not None:
-            if self.before_first is not None:
-                await self.before_first()
-                self.before_first = None
-            await self._publish()
-        await self._serve()
+        try:
+            if self.token is not None:
+                if self.before_first is not None:
+                    await self.before_first()
+                    self.before_first = None
+                await self._publish()
+            await self._serve()
+        except BaseException:
+            # What was swapped in may be committed here and not on a standby. Nothing is shown before the next commit,
+            # that of the lease, is confirmed: it comes after.
+            self._lease_until = 0.0
+            raise
         await self._sweep()
 
     async def stop(self) -> None:

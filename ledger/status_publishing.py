@@ -99,7 +99,11 @@ class StatusPublisher:
             if kid != self._kid:
                 # Lists of a key that was replaced may count no more, so nobody is left with one until it gets old.
                 self._last, self._kid = {}, kid
-            await self._publish(token)
+            try:
+                await self._publish(token)
+            except BaseException:
+                self._led = None  # what was stored may be lost with a server: it is signed again and not shown before
+                raise
         await asyncio.to_thread(self._serve)
 
     def ages(self) -> dict[int, int]:
