@@ -155,6 +155,10 @@ class Subject:
         """Wait until all that is committed is published, listed, witnessed and ready; tell whether it came to that."""
         return await until(self._is_quiet)
 
+    async def is_reachable(self) -> bool:
+        """Tell whether the database answers."""
+        return await self.count() >= 0
+
     async def _is_quiet(self) -> bool:
         region, cosigner = self.region, self.region.cosigner
         size = (await region.figures())["size"]
