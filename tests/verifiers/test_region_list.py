@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.private_key import PrivateKey
-from verifiers import region_list
+from verifiers import canonical, region_list
+from verifiers.encoding import b64u_decode
 from verifiers.errors import Reason, VerificationError
 from verifiers.region_list import ListedRegion, RegionList, open_region_list
 from verifiers.trust_document import Names
@@ -45,6 +46,15 @@ def signed(document: RegionList = DOCUMENT, anchor: PrivateKey = ANCHOR, second:
 def opened(text: str, *, at: datetime = AT, seen: int = 0, second: PrivateKey = SECOND) -> RegionList:
     """Open a file as somebody who pinned both keys."""
     return open_region_list(text, anchor=pin(ANCHOR), countersigner=pin(second), at=at, seen_seq=seen)
+
+
+def test_the_header_of_each_line_names_its_key() -> None:
+    """Kind, suite, the key itself and its id, in canonical JSON, as docs/formats/region-list.md has it."""
+    kinds = (region_list.TYP, region_list.COUNTERSIGNATURE)
+    for text, key, typ in zip(signed().splitlines(), (ANCHOR, SECOND), kinds, strict=True):
+        public = key.public_key
+        wanted = {"alg": "ES256", "jwk": public.jwk(), "kid": public.kid, "typ": typ}
+        assert canonical.decode(b64u_decode(text.split(".")[0])) == wanted
 
 
 def test_a_list_under_both_pinned_keys_is_read() -> None:

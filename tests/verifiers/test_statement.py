@@ -128,6 +128,10 @@ def test_limits() -> None:
     """Longer than the limit is refused before it is read."""
     with pytest.raises(Malformed, match="longer"):
         statement.parse(sign(), limit=100)
+    whole = sign()
+    assert statement.parse(whole, limit=len(whole)).kind
+    with pytest.raises(Malformed):
+        statement.parse(whole, limit=len(whole) - 1)
     with pytest.raises(ValueError, match="64"):
         statement.assemble(b"a.b", b"short")
 
