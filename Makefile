@@ -32,6 +32,10 @@ test-long: dev-env ## Run the tests that take minutes: kills, large cascades, cl
 test-faults: dev-env ## Fail every step of a commit and a publication, every system call, both databases; a row each
 	$(BIN)/python -m tests.faults $(ARGS)
 
+.PHONY: soak
+soak: dev-env ## Ten times too much for a minute, then 20 minutes with a kill each (ARGS="--engine postgresql")
+	$(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: simulate
 simulate: dev-env ## Run random schedules of regions that lie (ARGS="--schedules 5000", "--seed 7")
 	$(BIN)/python -m tests.simulation $(ARGS)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TESTS = ["test", "test-long", "test-faults", "simulate", "interop", "fuzz", "mutation"]
+TESTS = ["test", "test-long", "test-faults", "soak", "simulate", "interop", "fuzz", "mutation"]
 TARGETS = ["help", "demo", "serve", *TESTS, "bench", "bench-growth", "lint", "docs", "lock", "clean"]
 STRANGERS = {"aics"}
 """Folders of programs that run in an environment of their own, with what other people wrote."""

@@ -66,6 +66,11 @@ class ServiceProcess:
         self._log = folder / "service.log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it says that it is ready. Raises `RuntimeError` when it does not get there."""
         with self._log.open("ab") as log:
