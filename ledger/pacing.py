@@ -15,8 +15,8 @@ _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 class Pulse:
     """Runs `step` as a task of the event loop.
 
-    After a step at least `pause_s` seconds pass before the next; a `wake` asks for it as soon as that allows, and
-    without one it comes after `idle_s`. A step that fails is logged and tried again, more slowly each time; meanwhile
+    Steps begin at least `pause_s` seconds apart, and a quarter of that passes between two of them however long they
+    take; a `wake` asks for the next as soon as that allows, and without one it comes after `idle_s`. A step that fails is logged and tried again, more slowly each time; meanwhile
     `fault` says why, for readiness.
     """
 
@@ -57,8 +57,10 @@ class Pulse:
             if self._ended.is_set():
                 return
             self._awake.clear()
+            began = asyncio.get_running_loop().time()
             pause = self._pause_s if await self._try() else _BACKOFF_S[min(self._failures, len(_BACKOFF_S)) - 1]
-            await _within(pause, self._ended)
+            taken = asyncio.get_running_loop().time() - began
+            await _within(max(pause - taken, pause / 4), self._ended)
 
     async def _try(self) -> bool:
         try:
