@@ -13,8 +13,8 @@ One round is, in this order, and a crash between any two steps leaves:
 
 Only the process that leads sends; every one serves. A witness that is slow, down or lying costs itself its line: others
 are not waited for longer than one interval, and issuing never waits at all. What does stop us is proof that we have
-forgotten something: a larger tree under our own signature, or a whole quorum that names one (protocol 11); a database that
-came from a backup, until a quorum was heard; and a clock that runs ahead of the witnesses' (protocol 7).
+forgotten something: a larger tree under our own signature, or a whole quorum that names one (protocol 11); a database
+that came from a backup, until a quorum was heard; and a clock that runs ahead of the witnesses' (protocol 7).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ class Pulse:
     """Runs `step` as a task of the event loop.
 
     Steps begin at least `pause_s` seconds apart, and a quarter of that passes between two of them however long they
-    take; a `wake` asks for the next as soon as that allows, and without one it comes after `idle_s`. A step that fails is logged and tried again, more slowly each time; meanwhile
-    `fault` says why, for readiness.
+    take; a `wake` asks for the next as soon as that allows, and without one it comes after `idle_s`. A step that fails
+    is logged and tried again, more slowly each time; meanwhile `fault` says why, for readiness.
     """
 
     def __init__(self, name: str, step: Callable[[], Awaitable[None]], *, pause_s: float, idle_s: float) -> None:

@@ -251,7 +251,9 @@ class Issuer:
 
     def code_payload(self, face: licence.Face, department: str = MARKET, **changes: Any) -> codes.CodePayload:
         """What the printed code of `face` says."""
-        name, cut = codes.cut_name(face.holders[0].name)
+        first = face.holders[0]
+        assert isinstance(first, licence.Holder)
+        name, cut = codes.cut_name(first.name)
         number = 1 if department == MARKET else 2
         payload = codes.CodePayload(
             number, number, face.version, face.valid_from, face.valid_until, 1, face.status_idx,
