@@ -108,7 +108,9 @@ async def _append(
         else:
             outcomes[position] = answer
             key = each.sealed.proposal.idempotency
-            if key is not None and each.sealed.slot is not None:
+            # Of an unknown commit what can be read is no proof: the standby may lack it.
+            unknown = answer.code is Code.COMMIT_UNKNOWN
+            if key is not None and each.sealed.slot is not None and not unknown:
                 again[position] = (each.sealed.slot, key.mac)
 
 
