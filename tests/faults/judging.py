@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -18,8 +19,11 @@ from verifiers.errors import Malformed
 from verifiers.merkle import Frontier, leaf_hash
 
 
-def judge(place: Place) -> None:
-    """Fail unless the audit passes, the stranger reads every entry, and nothing that was signed says otherwise."""
+def judge(place: Place, shown: Sequence[str] | None = None) -> None:
+    """Fail unless the audit passes, the stranger reads every entry, and nothing that was signed says otherwise.
+
+    With `shown` only these checkpoints count: what was signed and never left the process.
+    """
     stored = Stored.open(region_config(place.url, place.folder), place.store())
     try:
         report = audit_stored(stored)
@@ -34,7 +38,7 @@ def judge(place: Place) -> None:
     assert (head.size, head.root_hash) == (len(rows), roots[-1])
     assert reader.calculate_root_hash() == roots[-1]
     assert [reader.get_entry(index) for index in range(head.size)] == rows
-    for text in signed(place):
+    for text in signed(place) if shown is None else shown:
         said = parse_checkpoint(text)
         assert said.size < len(roots), f"a tree of {said.size} was signed, and {len(rows)} entries are left"
         assert roots[said.size] == said.root, f"two trees of {said.size} entries"

@@ -98,7 +98,7 @@ async def _do(case: dict[str, Any], folder: Path) -> None:
             await appended.append(place, subject.BATCH)
             judging.judge(place)
         case "judge":
-            judging.judge(place)
+            judging.judge(place, case.get("shown"))
 
 
 def main() -> None:

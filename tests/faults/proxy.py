@@ -1,4 +1,4 @@
-"""A man in the middle of a PostgreSQL connection: a Unix socket that passes everything on until it sees a COMMIT."""
+"""A man in the middle of a PostgreSQL connection: passes everything on, until entries are committed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from sqlalchemy import make_url
 
 _NAME = ".s.PGSQL.5432"
 _COMMIT = b"COMMIT\0"
+_APPENDS = b"COPY entries"
+"""What a transaction says that appends; others commit, too."""
 _CHUNK = 1 << 16
 
 
@@ -38,6 +40,7 @@ class Proxy:
         self._listener.bind(str(Path(self._folder.name) / _NAME))
         self._listener.listen(64)
         self._armed: Cut | None = None
+        self._clients: list[socket.socket] = []
         self.cuts = 0
         self.closed = False
         """While true nobody gets through: connections are shut as soon as they are made."""
@@ -63,6 +66,7 @@ class Proxy:
             if self.closed:
                 client.close()
                 continue
+            self._clients.append(client)
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._server)
             threading.Thread(target=self._upstream, args=(client, server), daemon=True).start()
@@ -70,10 +74,14 @@ class Proxy:
 
     def _upstream(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError), client, server:
+            appends = False
             while data := client.recv(_CHUNK):
-                if self._armed is not None and _COMMIT in data:
-                    self._cut(data, client, server)
-                    return
+                appends = appends or _APPENDS in data
+                if _COMMIT in data:
+                    if self._armed is not None and appends:
+                        self._cut(data, client, server)
+                        return
+                    appends = False
                 server.sendall(data)
         _shut(server)
 
@@ -81,6 +89,9 @@ class Proxy:
         cut, self._armed = self._armed, None
         self.cuts += 1
         self.closed = self._then_closed
+        for other in self._clients if self.closed else ():
+            if other is not client:
+                _shut(other)
         if cut is Cut.AFTER:
             _shut(client)  # the word that comes back finds nobody
             server.sendall(data)

@@ -19,6 +19,7 @@ from tests.faults.proxy import Cut, Proxy
 from tests.faults.standby import Standby, either, primary
 from tests.faults.subject import BATCH, Place, until
 from tests.postgres_server import PostgresServer
+from verifiers.note import parse_note
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(600)]
 Report = Callable[[str, object], None]
@@ -149,7 +150,8 @@ async def test_nothing_is_shown_that_the_standby_may_lack(
             await subject.ask(BATCH, told)
             await cancelled
             heard = {answer.get("refused") for answer in told.values()}
-            shown = served_size(subject.region.files.checkpoint() or "")
+            notes = [subject.region.files.checkpoint() or ""]
+            shown = served_size(notes[0])
             await asyncio.to_thread(first.kill9)  # also so that no commit waits for ever
             assert heard == {"commit.unknown"}, told
             assert shown == before, "shown, and the standby does not have it"
@@ -159,7 +161,9 @@ async def test_nothing_is_shown_that_the_standby_may_lack(
             stored = await subject.count()
             await subject.ask(BATCH, told)
             assert all("ok" in answer for answer in told.values()), told
-        await asyncio.to_thread(nursery.sound, "judge", second.url(name), place.folder)
+        # What was signed here and thrown away unseen is no fork: nobody has it.
+        seen_by_others = [parse_note(note).text for note in notes]
+        await asyncio.to_thread(nursery.sound, "judge", second.url(name), place.folder, shown=seen_by_others)
     finally:
         await asyncio.to_thread(second.close)
     seen = f"commit.unknown; checkpoint stayed at {shown}; {stored} stored on the other server"
