@@ -47,11 +47,12 @@ def issue_with_receipt(service: DemoService, count: int, first: int) -> Load:
     return single_issue(service, count, first, "?wait=receipt")
 
 
-def batch_issue(service: DemoService, count: int, first: int) -> float:
-    """Issue `count` licences in one NDJSON batch, and return licences a second."""
+def batch_issue(service: DemoService, count: int, first: int, root: str = "") -> float:
+    """Issue `count` licences in one NDJSON batch, each resting on licence `root`; return licences a second."""
     client = service.client(requests.ISSUER)
+    more = {"rests_on": [requests.resting_on(root)]} if root else {}
     rows = b"".join(
-        orjson.dumps({"client_ref": f"b-{first + number}", **requests.licence(first + number)}) + b"\n"
+        orjson.dumps({"client_ref": f"b-{first + number}", **requests.licence(first + number), **more}) + b"\n"
         for number in range(count)
     )
     headers = dict(authorised(client, f"batch-{first}")) | {"Content-Type": "application/x-ndjson"}
