@@ -14,6 +14,7 @@ from ledger import witnessed
 from ledger.audit_files import Arrivals
 from ledger.audit_report import Artefact, Report
 from ledger.database import Reading
+from ledger.precompressed import wrong_copies
 from ledger.public_files import CHECKPOINT, PublicFiles, served_size
 from ledger.publication import Publication, checkpoint_at, read_publication
 from ledger.tables.log import head
@@ -139,7 +140,12 @@ def _follows(data: bytes, shown: Sequence[str | None], current: Publication) -> 
 
 
 def check_leftovers(files: PublicFiles, published: int, report: Report) -> None:
-    """Compare partial tiles that are kept for readers of older checkpoints with the wider tile they are a part of."""
+    """Compare partial tiles that are kept for readers of older checkpoints, and compressed bundles, with what is whole.
+
+    A partial tile is a part of the wider one that has taken its place.
+    """
+    for path in wrong_copies(files):
+        report.add(Artefact.BUNDLE, path, "does not hold what the bundle beside it holds")
     wrong = {finding.where for finding in report.findings}
     for folder in sorted(files.root.glob("tile/**/*.p")):
         for file in sorted(folder.iterdir(), key=lambda each: each.name):

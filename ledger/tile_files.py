@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import select
 
 from ledger.database import Database, Reading
+from ledger.precompressed import remove_compressed
 from ledger.public_files import PublicFiles
 from ledger.tables.log import entries
 from verifiers.errors import Malformed
@@ -118,6 +119,7 @@ def materialise(database: Database, files: PublicFiles, old: int, new: int, root
         _log.warning("published files differ from the rows; making all of them again")
     except (TreeMismatch, Malformed) as error:
         _log.warning("published files are incomplete (%s); making all of them again", error)
+    remove_compressed(files)
     _grow(database, files, 0, new)
     if (frontier_of(files, new).root() if new else EMPTY_ROOT) != root:
         raise TreeMismatch(f"the {new} committed entries do not lead to the root of their checkpoint")

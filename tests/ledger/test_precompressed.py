@@ -3,7 +3,7 @@
 import gzip
 from pathlib import Path
 
-from ledger.precompressed import SUFFIX, compress_bundles
+from ledger.precompressed import SUFFIX, compress_bundles, remove_compressed, wrong_copies
 from ledger.public_files import PublicFiles
 from verifiers.tiles import ENTRIES, WIDTH, Tile
 
@@ -23,6 +23,22 @@ def test_each_full_bundle_is_compressed_once(tmp_path: Path) -> None:
 
     assert gzip.decompress(files.read(_bundle(1) + SUFFIX) or b"") == b"second" * 500
     assert not files.exists(Tile(ENTRIES, 2, 7).path() + SUFFIX)
+
+
+def test_a_copy_that_says_something_else_is_found_and_replaced(tmp_path: Path) -> None:
+    """Cut, of other bytes, or no gzip at all; where bundles were wrong all copies go and come again."""
+    files = PublicFiles(tmp_path)
+    files.write([(_bundle(place), b"entry %d" % place * 300) for place in range(4)])
+    compress_bundles(files, 0, 4 * WIDTH)
+    good = files.read(_bundle(3) + SUFFIX) or b""
+    wrong = [(_bundle(0) + SUFFIX, good), (_bundle(1) + SUFFIX, good[:-9]), (_bundle(2) + SUFFIX, b"nothing")]
+    files.write(wrong)
+
+    assert list(wrong_copies(files)) == [path for path, _ in wrong]
+
+    remove_compressed(files)
+    assert compress_bundles(files, 0, 4 * WIDTH) == 4
+    assert not list(wrong_copies(files))
 
 
 def test_a_bundle_that_is_not_there_yet_is_left_for_later(tmp_path: Path) -> None:
