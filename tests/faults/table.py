@@ -61,6 +61,7 @@ _CLOCK = "clock.behind or clock.ahead"
 
 def _back(step: Step, going: str = "writer", **more: str) -> Row:
     """What is under way is dated already; who comes next is refused until the clock is right."""
+    # A trust list that is due cannot be logged meanwhile: `trust` may be not ready, too.
     return Row(step, Fault.BACK, going, late=_CLOCK, **more)  # type: ignore[arg-type]  # told only
 
 
@@ -107,7 +108,7 @@ def _commit() -> Iterator[Row]:
     yield _back(Step.ANSWER)
 
 
-def _published(step: Step, part: str, *, writes: bool, database: bool = False, back: str = "writer") -> Iterator[Row]:
+def _published(step: Step, part: str, *, writes: bool, database: bool = False) -> Iterator[Row]:
     """A step of publishing: callers have their answers, the part says that it failed and does it again."""
     yield Row(step, Fault.LOST, part)
     yield Row(step, Fault.HALF, part)
@@ -115,7 +116,7 @@ def _published(step: Step, part: str, *, writes: bool, database: bool = False, b
     yield Row(step, Fault.FULL, part, impossible="" if writes else _WRITES_NOTHING)
     why = _FILE_HAS_NONE if database else _NO_DATABASE
     yield Row(step, Fault.DROPPED, part, engines=(SERVER,) if database else ENGINES, impossible=why)
-    yield _back(step, back)
+    yield _back(step)
 
 
 def _publication() -> Iterator[Row]:
@@ -126,8 +127,7 @@ def _publication() -> Iterator[Row]:
     yield from _published(Step.STATUS_SIGN, "status", writes=False)
     yield from _published(Step.STATUS_STORE, "status", writes=True, database=True)
     yield from _published(Step.STATUS_FILE, "status", writes=True)
-    # A list is logged before it is served, and nothing is logged at a wrong time.
-    yield from _published(Step.TRUST_SIGN, "trust", writes=False, back="writer, trust")
+    yield from _published(Step.TRUST_SIGN, "trust", writes=False)
     yield from _published(Step.TRUST_FILE, "trust", writes=True)
     # A silent witness costs its line, and is asked again in the next round.
     yield Row(Step.ASK, Fault.LOST)

@@ -13,7 +13,7 @@ from tests.faults.table import ALL, ANY, ENGINES, NOBODY, ROWS, SERVER, STOPS, R
 
 pytestmark = pytest.mark.timeout(180)
 CLOCK_CODES = {"sqlite": "clock.behind", "postgresql": "clock.ahead"}
-_STRIDE = {"sqlite": 9, "postgresql": 17}
+_STRIDE = {"sqlite": 23, "postgresql": 41}
 """Every so many rows belong to the short form."""
 
 
@@ -64,6 +64,8 @@ def _expected(row: Row, engine: str) -> dict[str, Any]:
 
 def _seen(code: int, suffered: dict[str, Any], repeated: dict[str, Any]) -> dict[str, Any]:
     unready = suffered.get("unready", [])
+    if suffered.get("told") and "clock." in _heard(suffered, (LATE,)):
+        unready = [part for part in unready if part != "trust"]  # where a trust list was due, it waits for the clock
     going = STOPS if code else ", ".join(unready) or "goes on"
     stored = repeated["stored"] if code else suffered["stored"]
     return {"going": going, "told": _heard(suffered, BATCH), "stored": stored, "late": _heard(suffered, (LATE,))}

@@ -44,7 +44,9 @@ def _get_in_the_way(url: str, harm: Callable[[Stranger], None], locked: Callable
         harm(stranger)
 
 
-@pytest.mark.parametrize("names", [BATCH, (LATE,)], ids=["batch", "single"])
+@pytest.mark.parametrize(
+    "names", [pytest.param(BATCH, id="batch", marks=pytest.mark.faults), pytest.param((LATE,), id="single")]
+)
 @pytest.mark.parametrize("harm", [_deadlock, _cancel], ids=["deadlock", "statement cancelled"])
 async def test_a_transaction_that_others_stop_is_told(
     nursery: Nursery,

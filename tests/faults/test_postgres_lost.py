@@ -68,7 +68,10 @@ async def test_a_server_killed_in_the_middle_of_batches(
     record_property("row", ["postgresql", "batches", f"server killed {kills} times", "nothing acknowledged lost", seen])
 
 
-@pytest.mark.parametrize("away", [False, True], ids=["and comes back", "and stays away"])
+@pytest.mark.parametrize(
+    "away",
+    [pytest.param(False, id="and comes back"), pytest.param(True, id="and stays away", marks=pytest.mark.faults)],
+)
 @pytest.mark.parametrize("cut", Cut)
 async def test_the_word_on_a_commit_is_lost(
     nursery: Nursery, place_on: Callable[[str], Place], cut: Cut, away: bool, record_property: Report
@@ -133,6 +136,7 @@ async def test_a_synchronous_standby_takes_over(
     record_property("row", ["postgresql", "batches", fault, "nothing acknowledged lost, no fork", seen])
 
 
+@pytest.mark.faults
 async def test_nothing_is_shown_that_the_standby_may_lack(
     nursery: Nursery, first: PostgresServer, tmp_path: Path, record_property: Report
 ) -> None:

@@ -20,7 +20,7 @@ FAULTS = {"killed": "signal=KILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
 """After EIO on the database, power fails as soon as a caller has been refused: then it must not be there either."""
 
 _BESIDES = ("append.log", ACKNOWLEDGED, "signed", "keys")
-_SAMPLE = 40
+_SAMPLE = 60
 """In the short form every so many calls are made to fail, others with each fault."""
 
 Copying = Callable[[], Place]
