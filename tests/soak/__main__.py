@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.soak import overload
+from tests.soak import overload, running
 
 ENGINES = ("sqlite", "postgresql")
 PARTS = ("overload", "soak")
@@ -21,6 +21,8 @@ def main(arguments: list[str]) -> int:
     broken: list[str] = []
     if asked.only in (None, "overload"):
         broken += overload.run(overload.full(asked.engine)).broken
+    if asked.only in (None, "soak"):
+        broken += running.run(running.full(asked.engine, asked.minutes)).told.broken
     print(f"{len(broken)} promises broken" + "".join(f"\n  {each}" for each in broken))
     return 1 if broken else 0
 

@@ -1,0 +1,156 @@
+"""Was anything lost? Everything acknowledged is asked for again, and seen in what is published."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+
+from api.cli.http_client import Refused, good
+from benchmarks import over_http
+from benchmarks.dynamic_codes import MATTER
+from tests.soak.callers import Caller, Told, rows
+from tests.soak.doings import WINDOW
+from tests.soak.journal import Journal, digest
+from verifiers.encoding import b64u_decode
+
+AT_ONCE = 4
+LISTED_S = 30.0
+"""Longest wait for a status list to say what was acknowledged; it is published within a second."""
+SCAN_S = 60.0
+"""Codes older than this are refused for their age, so asking again would show nothing."""
+
+
+def nothing_lost(callers: list[Caller], journal: Journal, told: Told, start: int, end: int) -> int:
+    """Ask for everything acknowledged in that part of the journal again; returns how much that was."""
+    lock, lines = threading.Lock(), journal.read(start, end)
+
+    def next_line() -> dict[str, Any] | None:
+        with lock:
+            return next(lines, None)
+
+    def ask(caller: Caller) -> int:
+        done = 0
+        while (line := next_line()) is not None:
+            done += _again(caller, told, line)
+        return done
+
+    with ThreadPoolExecutor(len(callers)) as pool:
+        return sum(pool.map(ask, callers))
+
+
+def _again(caller: Caller, told: Told, line: dict[str, Any]) -> int:
+    what = line["what"]
+    try:
+        if what == "post":
+            return _post(caller, told, line)
+        if what == "rows":
+            return _rows(caller, told, line)
+        if what == "scan" and time.time() - line["at"] < SCAN_S:
+            return _scan(caller, told, line)
+    except Refused as refused:
+        told.breaks(f"asked again, {what} {line.get('key') or line.get('first')} is refused: {refused}")
+        return 1
+    return 0
+
+
+def _post(caller: Caller, told: Told, line: dict[str, Any]) -> int:
+    client, operator = caller.client(line["client"]), line["operator"]
+    answer = caller.insist(lambda: client.post(line["path"], line["body"], operator=operator, key=line["key"]))
+    if digest(answer) != line["answer"]:
+        told.breaks(f"{line['path']} {line['key']}: another answer than the one acknowledged")
+    return 1
+
+
+def _rows(caller: Caller, told: Told, line: dict[str, Any]) -> int:
+    sent = rows(line["first"], line["bodies"])
+    headers = dict(over_http.authorised(caller.client(line["client"]))) | {"Content-Type": "application/x-ndjson"}
+
+    def ask() -> list[str]:
+        answer = good(caller.http.post("/v1/licences/batch", content=sent, headers=headers))
+        return [digest(orjson.loads(each)) for each in answer.content.splitlines()]
+
+    found = caller.insist(ask)
+    if found[: len(line["answers"])] != line["answers"]:
+        told.breaks(f"batch {line['first']}: other answers than those acknowledged")
+    return len(line["answers"])
+
+
+def _scan(caller: Caller, told: Told, line: dict[str, Any]) -> int:
+    """A code that was redeemed before a crash is not good again."""
+    asked = {"code": line["code"], "matter": MATTER, "purpose": "示例办理"}
+    try:
+        caller.insist(lambda: caller.client(WINDOW).post("/v1/scans", asked, operator=over_http.OPERATOR))
+    except Refused:
+        return 1
+    told.breaks("a dynamic code was good twice")
+    return 1
+
+
+class Lists:
+    """The published status lists of a region, fetched when asked for."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def bits(self, uri: str) -> bytes:
+        """Return the unpacked bits of one list."""
+        token = self._caller.insist(lambda: good(self._caller.http.get(uri))).text
+        claims = orjson.loads(b64u_decode(token.split(".")[1]))
+        return zlib.decompress(b64u_decode(claims["status_list"]["lst"]))
+
+    def wrong(self, standing: Iterable[dict[str, Any]]) -> list[str]:
+        """Return the licences that the lists say something else of than what was acknowledged."""
+        known: dict[str, bytes] = {}
+        found = []
+        for line in standing:
+            uri, idx = line["status"]["uri"], int(line["status"]["idx"])
+            bits = known[uri] if uri in known else known.setdefault(uri, self.bits(uri))
+            slot = bits[idx // 4] >> (2 * (idx % 4)) & 3 if idx // 4 < len(bits) else 0
+            if (slot == 0) != line["stands"]:
+                found.append(f"{line['id']} stands: {line['stands']}, its slot says {slot}")
+        return found
+
+
+def listed(caller: Caller, journal: Journal, told: Told, start: int, end: int) -> int:
+    """See that published lists say of every licence nobody touches any more what was acknowledged."""
+    standing = [line for line in journal.read(start, end) if line["what"] == "stands"]
+    until, lists = time.monotonic() + LISTED_S, Lists(caller)
+    while (wrong := lists.wrong(standing)) and time.monotonic() < until:
+        time.sleep(0.5)
+    for each in wrong[:5]:
+        told.breaks(f"status list: {each}")
+    return len(standing)
+
+
+def entries_acknowledged(journal: Journal) -> Iterator[int]:
+    """Give the index of every single licence or act that was acknowledged with one."""
+    for line in journal.read(0, journal.end):
+        if line["what"] == "post" and line["path"].startswith("/v1/licences") and isinstance(line["entry"], int):
+            yield line["entry"]
+
+
+def settled(caller: Caller, journal: Journal, told: Told, seconds: float) -> None:
+    """See that every decision stands and is settled, and every background batch is done, all rows of it."""
+    until = time.monotonic() + seconds
+    for line in journal.read(0, journal.end):
+        if line["what"] == "background":
+            path = f"/v1/batches/{line['id']}"
+            while (found := caller.get("education-business", path))["state"] != "done" and time.monotonic() < until:
+                time.sleep(0.5)
+            if (found["state"], found["accepted"]) != ("done", line["rows"]):
+                told.breaks(f"batch {line['id']}: {found['state']}, {found['accepted']} of {line['rows']} rows")
+        if line["what"] == "decision":
+            path = f"/v1/fraud-flags/{line['case']}"
+            while not (case := caller.get("education-supervisor", path))["decision"]["settled"]:
+                if time.monotonic() > until:
+                    told.breaks(f"case {line['case']} is not settled")
+                    break
+                time.sleep(0.5)
+            if case["state"] not in ("upheld", "reversed"):
+                told.breaks(f"case {line['case']} was decided and is {case['state']}")
