@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 from verifiers.errors import Malformed, Reason
 
-_FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")  # what belongs to the other alphabet becomes what belongs to none
+FROM_URL = bytes.maketrans(b"-_+/=", b"+/!!!")
+"""Turns base64url into base64; what belongs to the other alphabet becomes what belongs to none."""
+
 _PADDING = (b"", b"!", b"==", b"=")  # no bytes give one letter more than a group of four
 # Last letters whose spare bits are zero, by how many letters stand in the last group of four.
 _LAST = (None, None, frozenset("AQgw"), frozenset("AEIMQUYcgkosw048"))
@@ -50,7 +52,7 @@ def b64u_decode(text: str, length: int | None = None) -> bytes:
     """
     over = len(text) & 3
     try:
-        data = a2b_base64(text.encode("ascii").translate(_FROM_URL) + _PADDING[over], strict_mode=True)
+        data = a2b_base64(text.encode("ascii").translate(FROM_URL) + _PADDING[over], strict_mode=True)
     except ValueError as error:  # binascii.Error and UnicodeEncodeError are ones
         raise Malformed(Reason.ENCODING, "not base64url without padding") from error
     last = _LAST[over]
@@ -58,22 +60,6 @@ def b64u_decode(text: str, length: int | None = None) -> bytes:
         raise Malformed(Reason.ENCODING, "not the canonical encoding of its bytes")
     if length is not None and len(data) != length:
         raise Malformed(Reason.ENCODING, f"{len(data)} bytes where {length} belong")
-    return data
-
-
-def b64u_decode_all(texts: Sequence[str]) -> list[bytes] | None:
-    """Read what `b64u_decode` reads of each of `texts`, in half the time; `None` where it would refuse one of them."""
-    try:
-        data = [
-            a2b_base64(text.encode("ascii").translate(_FROM_URL) + _PADDING[len(text) & 3], strict_mode=True)
-            for text in texts
-        ]
-    except ValueError:
-        return None
-    for text in texts:
-        last = _LAST[len(text) & 3]
-        if last is not None and text[-1] not in last:
-            return None
     return data
 
 

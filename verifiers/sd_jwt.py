@@ -7,7 +7,7 @@ SHA-256 digest. This file knows nothing of licences. `resolve` follows RFC 9901 
 once, each disclosure referenced, children only below a shown parent, unknown digests (decoys) left out.
 """
 
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 from orjson import loads
 
-from verifiers.encoding import b64u_decode, b64u_decode_all, b64u_encode, b64u_encode_all
+from verifiers.encoding import FROM_URL, b64u_decode, b64u_encode, b64u_encode_all
 from verifiers.errors import Malformed, Reason
 from verifiers.jws import Jws, parse_jws, read_json
 
@@ -37,6 +37,18 @@ _RESERVED: Final = frozenset({"_sd", "..."})
 _SALT_LENGTH: Final = 16
 
 _ABSENT: Final = object()
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+
+# Letters that fill a disclosure's text up to whole groups of four. They spell line feeds, which JSON passes over; where
+# the text's own spare bits are not zero, the first of them becomes a byte that no JSON value can end with or be
+# followed by. No bytes give one letter more than a group.
+_FILLING: Final = ("", None, "oK", "K")
+
+# Texts in base64 that put an array around disclosures and an empty object between two of them.
+_OPENING: Final = b2a_base64(b"[\n\n", newline=False).decode("ascii")
+_BETWEEN: Final = b2a_base64(b",\n{},\n", newline=False).decode("ascii")
+_CLOSING: Final = b2a_base64(b"\n\n]", newline=False).decode("ascii")
 
 Path = tuple[str | int, ...]
 """Where a claim stands: member names and array positions from the top."""
@@ -113,7 +125,114 @@ def resolve(sd_jwt: SdJwt) -> dict[str, Any]:
 
     Raises `Malformed` with a `disclosure.…` reason.
     """
-    return _Resolution(sd_jwt).claims
+    claims = _usual_claims(sd_jwt.jws.payload, sd_jwt.disclosures)
+    return _Resolution(sd_jwt).claims if claims is None else claims
+
+
+def _usual_claims(payload: dict[str, Any], disclosures: tuple[str, ...]) -> dict[str, Any] | None:
+    """The claims where every disclosure is a member of an object with a plain value; `None` leaves others to the walk.
+
+    Each of the walk's rules is kept, for all disclosures together; whatever breaks one is left to it, which says what.
+    """
+    members = plain_members(disclosures)
+    if members is None or payload.get("_sd_alg", "sha-256") != "sha-256":
+        return None
+    digests = b64u_encode_all([sha256(text.encode("ascii")).digest() for text in disclosures], 32)
+    named: list[Any] = []
+    claims = _filled(payload, dict(zip(digests, members, strict=True)), named, 0)
+    if claims is None or set(map(type, named)) - {str}:
+        return None
+    once = set(named)
+    if len(once) != len(named) or not once.issuperset(digests) or len(set(digests)) != len(digests):
+        return None
+    claims.pop("_sd_alg", None)
+    return claims
+
+
+def plain_members(disclosures: Sequence[str]) -> list[list[Any]] | None:
+    """Salt, name and value of each disclosure, read in one go; `None` where one of them is not of that plain kind.
+
+    All are decoded as one text and read as one array, with an empty object between two of them. A value that is a
+    string, number, boolean or null cannot hold the object between, nor a string the line feed before it; so where the
+    array has twice as many elements but one, every second of them empty, each disclosure is one element by itself.
+    """
+    if not disclosures:
+        return []
+    try:
+        # One letter over has no filling: `None` cannot be added, and such a text is no base64.
+        filled = [text + _FILLING[len(text) & 3] for text in disclosures]  # type: ignore[operator]
+        text = f"{_OPENING}{_BETWEEN.join(filled)}{_CLOSING}"
+        data = a2b_base64(text.encode("ascii").translate(FROM_URL), strict_mode=True)
+        read = loads(data)
+    except (TypeError, ValueError):
+        return None
+    members: list[list[Any]] = read[::2]
+    count = len(disclosures)
+    if len(read) != 2 * count - 1 or read[1::2] != [{}] * (count - 1) or b"\\u0000" in data:
+        return None
+    if set(map(type, members)) != {list} or set(map(len, members)) != {3}:
+        return None
+    salts, names, values = zip(*members, strict=True)
+    if set(map(type, salts + names)) != {str} or not _SCALARS.issuperset(map(type, values)):
+        return None
+    return members if _RESERVED.isdisjoint(names) else None
+
+
+def _filled(
+    members: dict[str, Any], given: dict[str, list[Any]], named: list[Any], depth: int
+) -> dict[str, Any] | None:
+    """A copy of an object with the members of `given` put in by their digests; adds all its digests to `named`.
+
+    `None` where anything is not as it should be, or an array holds digests.
+    """
+    if depth > DEPTH_MAX or "..." in members:
+        return None
+    result = members.copy()
+    for name, value in members.items():
+        filled: Any
+        kind = type(value)
+        if kind is dict:
+            filled = _filled(value, given, named, depth + 1)
+        elif kind is list and name != "_sd":
+            filled = _filled_array(value, given, named, depth + 1)
+        else:
+            continue
+        if filled is None:
+            return None
+        result[name] = filled
+    digests = result.pop("_sd", None)
+    if digests is None:
+        return result if "_sd" not in members else None
+    if type(digests) is not list:
+        return None
+    named += digests
+    try:
+        shown = [given[digest] for digest in digests if digest in given]
+    except TypeError:  # a digest that is an array or object
+        return None
+    before = len(result)
+    for _, name, value in shown:
+        result[name] = value
+    return result if len(result) == before + len(shown) else None
+
+
+def _filled_array(elements: list[Any], given: dict[str, list[Any]], named: list[Any], depth: int) -> list[Any] | None:
+    if depth > DEPTH_MAX:
+        return None
+    result = elements.copy()
+    for place, value in enumerate(elements):
+        filled: Any
+        kind = type(value)
+        if kind is dict:
+            filled = _filled(value, given, named, depth + 1)
+        elif kind is list:
+            filled = _filled_array(value, given, named, depth + 1)
+        else:
+            continue
+        if filled is None:
+            return None
+        result[place] = filled
+    return result
 
 
 def select(text: str, keep: Callable[[Path], bool], *, typ: str, reason: Reason) -> str:
@@ -151,9 +270,7 @@ class _Resolution:
         if payload.get("_sd_alg", "sha-256") != "sha-256":
             raise Malformed(Reason.DISCLOSURE, "_sd_alg is not sha-256")
         digests = [sha256(text.encode("ascii")).digest() for text in disclosures]
-        # Where one of them cannot be read that is said of it when the walk comes to it, if it does.
-        data: Sequence[bytes | None] = b64u_decode_all(disclosures) or [None] * len(disclosures)
-        self._available = dict(zip(b64u_encode_all(digests, 32), zip(disclosures, data, strict=True), strict=True))
+        self._available = dict(zip(b64u_encode_all(digests, 32), disclosures, strict=True))
         if len(self._available) != len(disclosures):
             raise Malformed(Reason.DISCLOSURE_DUPLICATE, "a disclosure is given twice")
         self._seen: set[str] = set()
@@ -193,10 +310,10 @@ class _Resolution:
             seen.add(digest)
             if (shown := available.get(digest)) is None:
                 continue  # a hidden claim or a decoy
-            _, name, value = _elements(*shown, 3)
+            _, name, value = _elements(shown, 3)
             if type(name) is not str or name in _RESERVED or name in result:
                 raise Malformed(Reason.DISCLOSURE, "a disclosed name that may not stand here")
-            places[shown[0]] = where = (place, name)
+            places[shown] = where = (place, name)
             kind = type(value)
             result[name] = self._value(value, where, depth) if kind is dict or kind is list else value
 
@@ -222,9 +339,8 @@ class _Resolution:
         self._seen.add(digest)
         if (shown := self._available.get(digest)) is None:
             return
-        text, data = shown
-        _, value = _elements(text, data, 2)
-        self.places[text] = where = (place, len(result))
+        _, value = _elements(shown, 2)
+        self.places[shown] = where = (place, len(result))
         result.append(self._value(value, where, depth))
 
     def _value(self, value: Any, place: _Place, depth: int) -> Any:
@@ -234,11 +350,10 @@ class _Resolution:
         return self._array(value, place, depth) if kind is list else value
 
 
-def _elements(text: str, data: bytes | None, length: int) -> list[Any]:
-    """The `length` elements of a disclosure, the first of them a salt; `data` is `text` decoded, where it was."""
+def _elements(text: str, length: int) -> list[Any]:
+    """The `length` elements of a disclosure, the first of them a salt."""
     try:
-        if data is None:
-            data = b64u_decode(text)
+        data = b64u_decode(text)
         value = loads(data)
     except (Malformed, orjson.JSONDecodeError):
         raise Malformed(Reason.DISCLOSURE, "not JSON in base64url") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 from hashlib import sha256
 from typing import Any
 
@@ -11,12 +12,12 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verifiers.encoding import b64u_decode, b64u_decode_all, b64u_encode
+from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.errors import Malformed, Reason
 from verifiers.jws import Jws
 from verifiers.licence_claims import read_claims, read_status, usual_claims
 from verifiers.members import Members
-from verifiers.sd_jwt import DEPTH_MAX, SdJwt, resolve
+from verifiers.sd_jwt import DEPTH_MAX, SdJwt, plain_members, resolve
 
 USUAL: dict[str, Any] = {
     "_sd_alg": "sha-256",
@@ -65,18 +66,96 @@ def test_usual_claims_are_read_quickly() -> None:
     assert usual_claims(USUAL) is not None
 
 
-TEXTS = st.text("AQgwZ09-_+/=! é", max_size=9) | st.binary(max_size=9).map(b64u_encode)
+def printed(one: tuple[Any, ...]) -> bytes:
+    """The JSON of a disclosure, by the one or the other printer."""
+    try:
+        return orjson.dumps(one)
+    except TypeError:  # larger than its integers, or half a pair of surrogates
+        return json.dumps(one).encode()
+
+
+PLAIN = st.none() | st.booleans() | st.integers(-(2**64), 2**65) | st.floats() | st.text('a\0\n,{}[]"', max_size=3)
+ONE = st.tuples(st.text(max_size=2), st.sampled_from(["a", "_sd", "...", "b"]), PLAIN).map(printed)
+ODDLY = st.sampled_from(
+    [
+        b"",
+        b" ",
+        b"[]",
+        b'["s","n"]',
+        b'["s","n",1,2]',
+        b'["s","n",[]]',
+        b'["s","n",{}]',
+        b'"abc"',
+        b"{}",
+        b"7",
+        b"nul",
+        b'["s","n",1],{},["s","n",1]',
+        b'["s","n",1],{},["s","n",[[1]',
+        b'["x"]]]',
+        b'["s","n","',
+        b'"]',
+        b'["s","n",{"a":',
+        b"1}]",
+        b"]",
+        b"[",
+        b'[1,"n",1]',
+        b'["s",1,1]',
+        b'["s","n",1]\n',
+        b' ["s","n",1.5e3]',
+        b'["s","n",NaN]',
+        b'["s"',
+        b'"n",1]',
+        b'["s","n",-0]',
+        b'["s","n","\\u0000"]',
+        b'["s","n","\\\\u0000"]',
+        b'["s","n","\xff"]',
+        b'["s","n",1e999]',
+        b'\xef\xbb\xbf["s","n",1]',
+        b'["s","n","\\ud800"]',
+        b'{"a":["s","n",1]}',
+        b'["s","n",1]\0',
+        b'["s","n",1],',
+    ]
+)
+TEXTS = (
+    (ONE | ODDLY).map(b64u_encode)
+    | st.text("AQgwZ09-_+/=! é~", max_size=9)
+    | st.tuples(ONE.map(b64u_encode), st.sampled_from(["=", "A", "AA", "oK", "K", "Cg", "\n", "z"])).map("".join)
+    | ONE.map(b64u_encode).flatmap(lambda text: st.sampled_from("BCDEFK0z-_").map(lambda last: text[:-1] + last))
+)
 
 
 @given(st.lists(TEXTS, max_size=5))
-def test_many_texts_are_decoded_as_one_by_one(texts: list[str]) -> None:
-    """All of them, or none where one would be refused."""
-    try:
-        expected: list[bytes] | None = [b64u_decode(text) for text in texts]
-    except Malformed:
-        expected = None
+def test_many_disclosures_are_read_as_one_by_one(texts: list[str]) -> None:
+    """Where the quick reader gives anything, each of them by itself says the same."""
+    quick = plain_members(texts)
 
-    assert b64u_decode_all(texts) == expected
+    if quick is not None:
+        assert orjson.dumps(quick) == orjson.dumps([orjson.loads(b64u_decode(text)) for text in texts])
+        for salt, name, value in quick:
+            assert isinstance(salt, str)
+            assert isinstance(name, str)
+            assert name not in ("_sd", "...")
+            assert not isinstance(value, list | dict)
+
+
+def test_usual_disclosures_are_read_quickly() -> None:
+    """Or the comparison above would compare nothing; of every length that fills a group of four otherwise."""
+    for length in range(9):
+        members = [[salt, "n" * length, length] for salt in ("a", "bc", "证")]
+        assert plain_members([b64u_encode(orjson.dumps(one)) for one in members]) == members
+
+
+def test_one_disclosure_cannot_be_spread_over_two() -> None:
+    """What lies between two of them may not become a part of either."""
+    for first, second in (
+        ('["a","b",1],{},["c","d",[1', "2]]"),
+        ('["a","b",1],{},["c","d","', '"]'),
+        ('["a","b",1', "2]"),
+        ('["a","b",1],{},["c"', '"d"]'),
+        ('["a","b",1],{"c":[1', "1]}"),
+    ):
+        assert plain_members([b64u_encode(first.encode()), b64u_encode(second.encode())]) is None
 
 
 # --- the walk of RFC 9901 §7.1, told again as plainly as it can be ------------------------------------------------
@@ -164,15 +243,23 @@ class Plain:
 def presented(draw: st.DrawFn) -> SdJwt:
     """Draw a token and disclosures that refer to each other, with a fault here and there."""
     made: list[str] = []
-    digests: list[Any] = ["decoy", 7]
+    usual = draw(st.booleans())
+    digests: list[Any] = ["decoy"] if usual else ["decoy", 7]
     for number in range(draw(st.integers(0, 5))):
-        value = draw(st.sampled_from(["v", 1, None, [1], {"a": 1}])) if draw(st.booleans()) else _holding(draw, digests)
-        name = draw(st.sampled_from(["a", "b", f"n{number}", "_sd", "...", 3]))
-        shape = draw(st.sampled_from([[f"s{number}", name, value], [f"s{number}", value], ["s"], [1, name, value]]))
-        text = b64u_encode(orjson.dumps(shape)) + draw(st.sampled_from(["", "", "", "=", "A"]))
+        plain = st.sampled_from(["v", 1, None]) if usual else st.sampled_from(["v", 1, None, [1], {"a": 1}])
+        value = draw(plain) if usual or draw(st.booleans()) else _holding(draw, digests)
+        name = draw(st.sampled_from(["b", f"n{number}"] if usual else ["a", "b", f"n{number}", "_sd", "...", 3]))
+        odd = [] if usual else [[f"s{number}", value], ["s"], [1, name, value]]
+        shape = draw(st.sampled_from([[f"s{number}", name, value], *odd]))
+        text = b64u_encode(orjson.dumps(shape)) + draw(st.sampled_from(["", "", "", "=", "A"] if not usual else [""]))
         made.append(text)
         digests.append(b64u_encode(sha256(text.encode()).digest()))
-    payload = {"_sd_alg": "sha-256", "x": 1, "a": _holding(draw, digests)} | _holding(draw, digests)
+    if usual:
+        top, below = draw(st.permutations(digests)), draw(st.integers(0, len(digests)))
+        inner, outer = {"_sd": top[:below], "deep": [[{"q": 1}]]}, {"_sd": top[below:]}
+    else:
+        inner, outer = _holding(draw, digests), _holding(draw, digests)
+    payload = {"_sd_alg": "sha-256", "x": 1, "a": inner} | outer
     shown = [text for text in made if draw(st.integers(0, 4))]
     if shown and not draw(st.integers(0, 9)):
         shown.append(shown[0])
