@@ -61,14 +61,13 @@ class Access:
     abroad: str | None = None
 
 
-def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> list[str]:
-    """Write access records in the transaction that allows the look, and return their ids."""
-    moment = int(at.timestamp())
+def write_accesses(tx: Writing, accesses: Sequence[tuple[Access, datetime]]) -> list[str]:
+    """Write access records, each with its time, in the transaction that allows the looks, and return their ids."""
     ids = [new_id() for _ in accesses]
     rows = [
         (
             id_,
-            moment,
+            int(at.timestamp()),
             each.licence,
             each.department,
             each.officer,
@@ -80,7 +79,7 @@ def write_accesses(tx: Writing, accesses: Sequence[Access], at: datetime) -> lis
             each.region,
             each.abroad,
         )
-        for id_, each in zip(ids, accesses, strict=True)
+        for id_, (each, at) in zip(ids, accesses, strict=True)
     ]
     bulk_insert(tx, access_records, rows)
     return ids

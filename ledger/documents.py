@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from keys.signer import Signer
@@ -32,7 +33,7 @@ from ledger.status_slots import Slot
 from verifiers.code import CodePayload, code_text, sig_structure, signed_code
 from verifiers.commitment import code_digest, jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
-from verifiers.licence import Face, Holder, Imported, build, header_segment
+from verifiers.licence import Face, Holder, Imported, UnverifiedLicence, build, header_segment, parsed
 from verifiers.licence import Unsigned as UnsignedLicence
 
 if TYPE_CHECKING:
@@ -254,14 +255,32 @@ def compact_of(event: Event, catalogue: Catalogue) -> str:
     Raises `Refusal` licence.erased where the first holder's part, and with it the signature, is gone, record.damaged
     where what comes out is not what was signed.
     """
+    unsigned, _ = _rebuilt(event, catalogue)
+    return unsigned.compact(signatures_of(event)[0])
+
+
+def licence_of(event: Event, catalogue: Catalogue) -> UnverifiedLicence:
+    """Return the same licence as whoever is shown `compact_of` reads it, ready to be judged.
+
+    Raises as that does, and `Malformed` for one that no reader would accept.
+    """
+    unsigned, face = _rebuilt(event, catalogue)
+    return parsed(face, unsigned, signatures_of(event)[0])
+
+
+def _rebuilt(event: Event, catalogue: Catalogue) -> tuple[UnsignedLicence, Face]:
     face = face_of(event, catalogue)
     certificate = catalogue.keys[event.facts["kids"]["licence"]].certificate
     if certificate is None:
         raise Refusal(Code.RECORD_DAMAGED, None, why="its key has no certificate")
-    licence = build(face, header=header_segment(certificate))
+    licence = build(face, header=_header(certificate))
     if b64u_encode(jws_digest(licence.signing_input)) != event.facts["jws"]:
         raise Refusal(Code.RECORD_DAMAGED, None, why="its licence is built otherwise than it was")
-    return licence.compact(signatures_of(event)[0])
+    return licence, face
+
+
+# Thousands of licences share one certificate.
+_header = lru_cache(maxsize=256)(header_segment)
 
 
 def cose_of(event: Event) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
@@ -17,6 +18,17 @@ from verifiers import canonical, entry, statement
 from verifiers.errors import VerificationError
 
 _SLICE = 512
+
+# Built once: making a statement costs more than running it.
+_KEYS: Final = select(record_keys).where(record_keys.c.idx.between(bindparam("low"), bindparam("high")))
+_PARTS: Final = (
+    select(records)
+    .where(records.c.idx.between(bindparam("low"), bindparam("high")))
+    .order_by(records.c.idx, records.c.part)
+)
+_LEAVES: Final = (
+    select(entries).where(entries.c.idx.between(bindparam("low"), bindparam("high"))).order_by(entries.c.idx)
+)
 
 
 def load_events(tx: Reading, vault: Vault, start: int, stop: int) -> Iterator[Event]:
@@ -55,22 +67,22 @@ def index_events(tx: Writing, events: Sequence[Event]) -> None:
 
 
 def _load(tx: Reading, vault: Vault, start: int, stop: int) -> list[Event]:
-    here = records.c.idx.between(start, stop - 1)
-    wrapped = {
-        (row.idx, row.part): row.wrapped
-        for row in tx.execute(select(record_keys).where(record_keys.c.idx.between(start, stop - 1)))
-    }
+    asked = {"low": start, "high": stop - 1}
+    wrapped = {(idx, part): key for idx, part, key in tx.execute(_KEYS, asked)}
     blobs = {
-        idx: [row.blob for row in rows]
-        for idx, rows in groupby(
-            tx.execute(select(records).where(here).order_by(records.c.idx, records.c.part)), key=lambda row: row.idx
-        )
+        idx: [blob for _, _, blob in rows] for idx, rows in groupby(tx.execute(_PARTS, asked), key=lambda row: row[0])
     }
-    leaves = tx.execute(select(entries).where(entries.c.idx.between(start, stop - 1)).order_by(entries.c.idx))
-    return [_event(vault, idx, leaf, blobs.get(idx, []), wrapped) for idx, leaf in leaves]
+    leaves = tx.execute(_LEAVES, asked)
+    return [open_event(vault, idx, leaf, blobs.get(idx, []), wrapped) for idx, leaf in leaves]
 
 
-def _event(vault: Vault, idx: int, data: bytes, blobs: list[bytes], wrapped: dict[tuple[int, int], bytes]) -> Event:
+def open_event(
+    vault: Vault, idx: int, data: bytes, blobs: Sequence[bytes], wrapped: Mapping[tuple[int, int], bytes]
+) -> Event:
+    """Open the event of the entry `data`: `blobs` are its record's parts in order, `wrapped` keys by idx and part.
+
+    Raises `Refusal` with `record.damaged`.
+    """
     try:
         leaf = entry.parse(data)
         if not blobs:

@@ -203,7 +203,7 @@ async def search(region: Region, actor: Actor, body: Any) -> dict[str, Any]:
     looks = [_look(row, actor, wanted, now) for row in found]
     if looks:
         # Written before anything is shown.
-        await region.database.write(lambda tx: write_accesses(tx, looks, now))
+        await region.database.write(lambda tx: write_accesses(tx, [(look, now) for look in looks]))
     answer: dict[str, Any] = {"items": [summary(row, day_of(now)) for row in found]}
     return answer | ({"cursor": encode_cursor(page[-1].created_idx, page[-1].id)} if more else {})
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, select
 
-from ledger.access import Access, write_accesses
+from ledger.access import Access
 from ledger.database import Reading, Writing
 from ledger.documents import compact_of
 from ledger.errors import Code, Refusal
@@ -21,11 +21,12 @@ from ledger.history import load_event
 from ledger.looks import BESIDE_FACE
 from ledger.outside import Unreachable
 from ledger.peer_calls import CallingPeer
-from ledger.presentations import MAX_FIELDS, MAX_LICENCES, Choice, find, redeem
+from ledger.presentations import MAX_FIELDS, MAX_LICENCES, Choice, find
 from ledger.receipts import counting_size, receipt_of
 from ledger.recognised import Peer
 from ledger.reliances import remember
 from ledger.request_members import RequestMembers
+from ledger.scan_writes import Looked
 from ledger.tables.licences import licence_versions, licences
 from ledger.verifying import OnlineVerifier
 from verifiers.errors import Reason
@@ -85,7 +86,7 @@ async def answer(region: Region, verifier: OnlineVerifier, caller: CallingPeer, 
     matter, purpose = members.text("matter", 64), members.text("purpose", 500)
     department = _read_window(RequestMembers(members.take("window"), "/window"), caller)
     members.done()
-    found = await region.database.read(lambda tx: find(tx, region, text), cheap=True)
+    found = await find(region, text)
     looked = [
         await _look_at(region, verifier, choice, wanted, (caller.peer.region, department, matter, purpose))
         for choice in found.choices
@@ -95,14 +96,12 @@ async def answer(region: Region, verifier: OnlineVerifier, caller: CallingPeer, 
         raise Refusal(Code.SCAN_OUT_OF_SCOPE, "/types")
     at = region.clock.now()
 
-    def write(tx: Writing) -> None:
-        redeem(tx, found, int(at.timestamp()))
-        write_accesses(tx, [each.access for each in kept], at)
+    def beside(tx: Writing) -> None:
         remember(tx, caller.peer.region, [each.licence for each in kept], at)
 
     # Nothing leaves before the use of the code is durable. A crash after this line burns half a minute's code, which
     # the holder's phone replaces by itself; the access record then tells of a look that nobody got.
-    await region.database.write(write)
+    await region.looks.write(Looked([each.access for each in kept], at, found, beside))
     return {
         "licences": [{"presented": each.presented, "receipt": each.receipt} for each in kept],
         "at": format_time(at),

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, select, update
+import orjson
+from sqlalchemy import delete, select, update
 
 from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
@@ -46,7 +47,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Redeemable:
-    """A presentation whose code was just matched in `slice`; it counts only once that is written down."""
+    """A presentation whose code was just matched in `slice`; it counts once `scan_writes` has written it down."""
 
     handle: bytes
     slice: int
@@ -124,21 +125,21 @@ async def withdraw(region: Region, subject: str, id_: str) -> None:
         raise Refusal(Code.CODE_UNKNOWN)
 
 
-def find(tx: Reading, region: Region, text: str) -> Redeemable:
+async def find(region: Region, text: str) -> Redeemable:
     """Match a scanned dynamic code with its presentation, consuming nothing.
 
     Raises `Refusal` with code.malformed, code.unknown (also where it was minted with another key), code.withdrawn,
     code.ended, or code.clock where it is right for another time: the phone's clock is wrong or the code is old.
     """
-    at = region.clock.now()
     try:
         code = parse_dynamic_code(text)
     except Malformed as error:
         raise Refusal(Code.CODE_MALFORMED, "/code") from error
-    row = tx.execute(_BY_HANDLE, {"handle": code.handle}).one_or_none()
+    row = await region.scan_reads.presentation(code.handle)
     if row is None:
         raise Refusal(Code.CODE_UNKNOWN, "/code")
-    kept = canonical.decode_object(region.vault.open_answer(bytes(row.sealed)))
+    kept = orjson.loads(region.vault.open_answer(bytes(row.sealed)))
+    at = region.clock.now()
     try:
         number = match(code, b64u_decode(kept["key"], KEY_LENGTH), at)
     except VerificationError as error:
@@ -153,27 +154,6 @@ def find(tx: Reading, region: Region, text: str) -> Redeemable:
         for each in kept["licences"]
     )
     return Redeemable(code.handle, number, row.subject, kept["purpose"], choices)
-
-
-def redeem(tx: Writing, found: Redeemable, at: int) -> None:
-    """Write down that a code was used, in the transaction of the access it allows.
-
-    Raises `Refusal` with code.replayed at the end of the transaction if this half-minute's code was used before, and
-    code.withdrawn where the holder was faster.
-    """
-    if tx.execute(_STILL_GIVEN, {"handle": found.handle}).one_or_none() is None:
-        raise Refusal(Code.CODE_WITHDRAWN, "/code")
-    tx.execute(_USED, {"handle": found.handle, "slice": found.slice, "at": at})
-
-
-# Built once: making a statement costs more than running it.
-_BY_HANDLE: Final = select(presentations).where(presentations.c.handle == bindparam("handle"))
-_STILL_GIVEN: Final = (
-    select(presentations.c.handle)
-    .where(presentations.c.handle == bindparam("handle"), presentations.c.withdrawn_at.is_(None))
-    .with_for_update()
-)
-_USED: Final = redeemed_codes.insert()
 
 
 def forget_old(tx: Writing, now: int) -> None:

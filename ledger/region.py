@@ -36,6 +36,8 @@ from ledger.proposals import Proposal
 from ledger.public_files import CHECKPOINT, PublicFiles
 from ledger.publishing import Publisher
 from ledger.region_keys import LOG_KEYS, OWN, STATEMENT, prepare_keys
+from ledger.scan_reads import ScanReads
+from ledger.scan_writes import write_looks
 from ledger.schema import require_newest
 from ledger.sealing import CATALOGUE_KINDS
 from ledger.sequencing import Rules, read_head
@@ -94,7 +96,8 @@ class Region:
         self.vault = Vault.open(store)
         self.files = PublicFiles(config.tiles)
         self.seen = LargestSeen()
-        self.looks = GroupedWrites(database)
+        self.looks = GroupedWrites(database, write_looks)
+        self.scan_reads = ScanReads(database)
         self.slots = SlotPool(database, store.secret("slots"), config.base_url)
         self._catalogues = CatalogueCache(catalogue)
         self._signers = Signers(store)

@@ -8,31 +8,35 @@ for it gets a credit check, which is recorded by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import select
 
-from ledger.access import Access, write_accesses
+from ledger.access import Access
 from ledger.actors import Actor
 from ledger.case_steps import officer_of
 from ledger.catalogue import Catalogue, Matter, require_area
 from ledger.credit_checks import append_check
-from ledger.database import Reading, Writing
-from ledger.documents import compact_of
+from ledger.database import Writing
+from ledger.documents import compact_of, licence_of
 from ledger.errors import Code, Refusal
 from ledger.foreign_licences import remember
 from ledger.foreign_scans import is_foreign, look_at_foreign_code, peer_of_code, scan_at_peer
-from ledger.history import load_event
-from ledger.looks import Look, shown_of
-from ledger.presentations import Redeemable, find, redeem
+from ledger.looks import Abroad, Look, shown_of
+from ledger.presentations import Choice, Redeemable, find
 from ledger.proposals import retrying
 from ledger.request_members import RequestMembers
-from ledger.tables.licences import licence_holders, licence_versions, licences
+from ledger.scan_reads import Current
+from ledger.scan_writes import Looked
+from ledger.tables.licences import licence_holders
 from ledger.verifying import OnlineVerifier, worst_of
 from verifiers.code import parse_code_text
+from verifiers.commitment import jws_digest
 from verifiers.errors import Malformed
 from verifiers.legal_dates import format_time
+from verifiers.verdict import Verdict
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,14 +90,10 @@ async def scan(
         if look.licence is not None or look.abroad is not None
     ]
 
-    def write(tx: Writing) -> list[str]:
-        if found.redeemable is not None:
-            redeem(tx, found.redeemable, int(at.timestamp()))
-        _remember(tx, found.looks, at)
-        return write_accesses(tx, accesses, at)
-
+    known = [look.abroad for look in found.looks if look.abroad is not None]
+    beside = (lambda tx: _remember(tx, known, at)) if known else None
     # Nothing is shown, and nobody's credit is asked about, before the use of the code is durable.
-    ids = await region.looks.write(write)
+    ids = await region.looks.write(Looked(accesses, at, found.redeemable, beside))
     credit = await _credit(region, actor, matter, found.subject, purpose)
     return {
         "means": found.means,
@@ -130,69 +130,58 @@ async def _look_at_dynamic(
 ) -> _Scanned:
     """A dynamic code is one of ours, or of the peer whose address it begins with; nobody else is asked."""
     try:
-        found, shown = await region.database.read(lambda tx: _chosen(tx, region, actor, matter, text), cheap=True)
+        found = await find(region, text)
     except Refusal as refusal:
         peer = peer_of_code(region, text) if refusal.code is Code.CODE_UNKNOWN else None
         if peer is None:
             raise
         return _Scanned("dynamic", await scan_at_peer(region, verifier, actor, matter, peer, text, purpose))
+    looks = [await _look_at_choice(region, verifier, actor, matter, each) for each in found.choices]
+    shown = [look for look in looks if look is not None]
     if not shown:
         raise Refusal(Code.SCAN_OUT_OF_SCOPE, "/matter")
-    looks = []
-    for licence, compact, fields in shown:
-        verdict = await verifier.verdict(compact)
-        looks.append(Look(licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields))))
-    return _Scanned("dynamic", looks, found.subject, found)
+    return _Scanned("dynamic", shown, found.subject, found)
 
 
-def _chosen(
-    tx: Reading, region: Region, actor: Actor, matter: Matter, text: str
-) -> tuple[Redeemable, list[tuple[str, str, frozenset[str]]]]:
-    """The presentation of a code, and of what was chosen all that the matter needs and the caller may scan.
-
-    That is licence, its compact form and the fields to show; all of it is read from one state.
-    """
-    found, shown = find(tx, region, text), []
-    for choice in found.choices:
-        row = _current(tx, choice.licence)
-        need = next((each for each in matter.definition["needs"] if each["type"] == row.type), None)
-        if need is None or not _may_scan(region.catalogue, actor, row):
-            continue
-        wanted = frozenset(need["fields"])
-        compact = compact_of(load_event(tx, region.vault, row.idx), region.catalogue)
-        shown.append((choice.licence, compact, wanted if choice.fields is None else wanted & choice.fields))
-    return found, shown
+async def _look_at_choice(
+    region: Region, verifier: OnlineVerifier, actor: Actor, matter: Matter, choice: Choice
+) -> Look | None:
+    """What is shown of a chosen licence; `None` where the matter needs no such one or the caller may not scan it."""
+    current = await region.scan_reads.current(choice.licence)
+    need = next((each for each in matter.definition["needs"] if each["type"] == current.type), None)
+    if need is None or not _may_scan(region.catalogue, actor, current):
+        return None
+    wanted = frozenset(need["fields"])
+    fields = wanted if choice.fields is None else wanted & choice.fields
+    verdict = await verdict_on_current(region, verifier, current)
+    return Look(choice.licence, verdict, shown_of(verdict.licence, fields), tuple(sorted(fields)))
 
 
-def _remember(tx: Writing, looks: Sequence[Look], at: datetime) -> None:
+async def verdict_on_current(region: Region, verifier: OnlineVerifier, current: Current) -> Verdict:
+    """Judge the current version of a licence, rebuilt from its record. Raises `Refusal` as `compact_of` does."""
+    event = current.event(region.vault)
+    with suppress(Malformed):  # the verdict on its text says what is wrong with it
+        licence = licence_of(event, region.catalogue)
+        if jws_digest(licence.signing_input) == current.digest:
+            return await verifier.judge_held(licence, current.held, current.seq)
+    # Or the projection says otherwise than the record: what the ledger holds under its own hash decides.
+    return await verifier.verdict(compact_of(event, region.catalogue))
+
+
+def _remember(tx: Writing, known: Sequence[Abroad], at: datetime) -> None:
     """Take down where the status bits of verified foreign licences lie: something here may come to rest on them."""
-    for each in (look.abroad for look in looks):
-        if each is not None and each.uri is not None:
+    for each in known:
+        if each.uri is not None:
             remember(tx, each.region, each.identifier, each.uri, each.slot, each.type, each.major, "scan", at=at)
 
 
-def _may_scan(catalogue: Catalogue, actor: Actor, row: Any) -> bool:
+def _may_scan(catalogue: Catalogue, actor: Actor, current: Current) -> bool:
     try:
-        require_area(actor.areas, row.area)
-        catalogue.require(actor.department, row.type, row.major, row.area, "scan")
+        require_area(actor.areas, current.area)
+        catalogue.require(actor.department, current.type, current.major, current.area, "scan")
     except Refusal:
         return False
     return True
-
-
-def _current(tx: Reading, licence: str) -> Any:
-    return tx.execute(_CURRENT, {"licence": licence}).one()
-
-
-# Built once: making a statement costs more than running it.
-_CURRENT: Final = (
-    select(licences.c.type, licences.c.major, licences.c.area, licence_versions.c.idx)
-    .join(
-        licence_versions,
-        and_(licence_versions.c.licence == licences.c.id, licence_versions.c.version == licences.c.current_version),
-    )
-    .where(licences.c.id == bindparam("licence"))
-)
 
 
 async def _credit(

@@ -30,6 +30,8 @@ class SingleStatements:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # What is stored as bytes would come as text, two letters for each, and be read back from that.
+        self._form = {"binary": True} if engine.dialect.name == "postgresql" else {}
         self._kept: deque[tuple[Connection, Any]] = deque()
 
     def rows(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -59,7 +61,7 @@ class SingleStatements:
         connection, driver = kept
         errors = self._engine.dialect.loaded_dbapi.Error
         try:
-            found: list[tuple[Any, ...]] = driver.execute(sql, values).fetchall()
+            found: list[tuple[Any, ...]] = driver.execute(sql, values, **self._form).fetchall()
         except errors as error:
             gone = self._engine.dialect.is_disconnect(error, driver, None)
             connection.close()

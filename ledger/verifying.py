@@ -32,6 +32,7 @@ from verifiers.code import parse_code_text
 from verifiers.commitment import code_digest, jws_digest
 from verifiers.errors import Reason, VerificationError
 from verifiers.legal_dates import day_of
+from verifiers.licence import UnverifiedLicence
 from verifiers.policy import Policy
 from verifiers.trust_list import TrustList, open_trust_list
 from verifiers.verdict import Check, Finding, Mark, NotVerified, Outcome, Step, Verdict, ranked, worst
@@ -92,15 +93,34 @@ class OnlineVerifier:
             # What we hold is ours, whatever anybody's list says, so only the rest is compared with the lists of peers.
             found = self._verify(presented, trust, at, receipt, region.following)
             return (found if _foreign(found) else _unknown(found, digest is not None)), None
+        return await self._judged(presented, held, trust, at, receipt), held
+
+    async def judge_held(self, licence: UnverifiedLicence, held: Held, seq: int | None) -> Verdict:
+        """Judge a licence that was built from the record, of which the ledger holds `held`.
+
+        Whoever calls has compared its digest with that of `held`; `seq` is the number of the newest trust list. The
+        verdict is the one on the same licence as it would be presented, its signature checked like any other.
+        """
+        at = self._region.clock.now()
+        return await self._judged(licence, held, await self._trust_list(seq, at), at, None)
+
+    async def _judged(
+        self,
+        presented: str | UnverifiedLicence,
+        held: Held,
+        trust: TrustList | None,
+        at: datetime,
+        receipt: str | None,
+    ) -> Verdict:
         found = self._verify(presented, trust, at, receipt)
         if trust is not None and _order_matters(found, trust, held) and not _failed(found, Step.RECEIPT):
             found = self._verify(presented, trust, at, await self._receipt(held.idx))
         told = [] if held.state == "valid" and not held.slot else await self._standing(held, day_of(at))
-        return _sharpened(found, held, told), held
+        return _sharpened(found, held, told)
 
     def _verify(
         self,
-        presented: str,
+        presented: str | UnverifiedLicence,
         trust: TrustList | None,
         at: datetime,
         receipt: str | None,

@@ -56,7 +56,7 @@ def parse_jws(text: str, *, typ: str, reason: Reason, limit: int) -> Jws:
         raise Malformed(reason, "not three base64url segments") from None
     if len(head) > HEADER_LIMIT:
         raise Malformed(reason, "the header is too long")
-    header = _read_header(head, reason)
+    header = read_header(head, reason)
     if header.get("typ") != typ:
         raise Malformed(Reason.TOKEN_TYPE, f"typ is not {typ}")
     if header.get("alg") != "ES256" or "crit" in header:
@@ -95,7 +95,7 @@ def read_json(data: bytes, reason: Reason) -> Any:
 
 
 @lru_cache(maxsize=128)
-def _read_header(head: str, reason: Reason) -> dict[str, Any]:
+def read_header(head: str, reason: Reason) -> dict[str, Any]:
     """The protected header; thousands of tokens share one, certificate and all. Reading decides nothing about trust."""
     return read_object(_bytes(head, reason), reason)
 

@@ -14,12 +14,13 @@ from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.jws import parse_jws
 from verifiers.licence import UnverifiedLicence
 from verifiers.policy import Binding
+from verifiers.sd_jwt import join
 
 TYP = "kb+jwt"
 _LENGTH_MAX = 8192
 
 
-def check_key_binding(text: str, licence: UnverifiedLicence, expected: Binding | None, at: dt.datetime) -> bool:
+def check_key_binding(licence: UnverifiedLicence, expected: Binding | None, at: dt.datetime) -> bool:
     """Whether possession was asked for, after checking that it is proven for `expected` at the time `at`.
 
     Raises `VerificationError` with `holder.binding` where it is asked for and not proven, or where a proof is attached
@@ -33,7 +34,7 @@ def check_key_binding(text: str, licence: UnverifiedLicence, expected: Binding |
         return False
     if attached is None or type(confirmation) is not dict or type(confirmation.get("jwk")) is not dict:
         raise _unproven("none was given")
-    signed_text = text[: len(text) - len(attached)]
+    signed_text = join(licence.sd_jwt.token, licence.sd_jwt.disclosures)
     check_key_binding_token(attached, signed_text, confirmation["jwk"], expected, at)
     return True
 

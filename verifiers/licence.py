@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -22,20 +22,30 @@ import orjson
 from verifiers import canonical
 from verifiers.encoding import b64_decode
 from verifiers.errors import Malformed, Reason
+from verifiers.jws import HEADER_LIMIT, Jws, encode_segment, read_header
 from verifiers.jws import compact as join_jws
-from verifiers.jws import encode_segment
+from verifiers.keyed_hash import KeyedHash
 from verifiers.legal_dates import day_begins
 from verifiers.licence_claims import ASSURANCES as ASSURANCES
 from verifiers.licence_claims import Imported as Imported
 from verifiers.licence_claims import check_claims, read_claims, read_status, usual_claims
 from verifiers.members import Members
-from verifiers.sd_jwt import Path, SdJwt, join, make_disclosures, parse_sd_jwt, resolve, select
+from verifiers.sd_jwt import (
+    DISCLOSURE_LENGTH_MAX,
+    DISCLOSURES_MAX,
+    Path,
+    SdJwt,
+    join,
+    make_disclosures,
+    parse_sd_jwt,
+    resolve,
+    select,
+)
 
 TYP: Final = "dc+sd-jwt"
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
 _SALT_LENGTH = 16
 _SEED_LENGTH = 32
-_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +105,20 @@ class Unsigned:
     """A licence that only lacks its signature over `signing_input`.
 
     `common` are the disclosures of number, object and fields, `by_holder` those of each holder in order, none of an
-    erased one; `holder_digests` are the digests by which the payload refers to a holder's, sorted.
+    erased one; `holder_digests` are the digests by which the payload refers to a holder's, sorted; `payload` is what
+    the signing input spells.
     """
 
     signing_input: bytes
     common: tuple[str, ...]
     by_holder: tuple[tuple[str, ...], ...]
     holder_digests: tuple[tuple[str, ...], ...] = ()
+    payload: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def disclosures(self) -> tuple[str, ...]:
         """All disclosures in the order of the compact form."""
-        return self.common + tuple(text for group in self.by_holder for text in group)
+        return (*self.common, *chain.from_iterable(self.by_holder))
 
     def compact(self, signature: bytes) -> str:
         """The whole licence with all its disclosures; `signature` is 64 bytes r‖s."""
@@ -132,14 +144,14 @@ def build(face: Face, *, header: str) -> Unsigned:
             shown[name] = value
         else:
             hidden.append((name, value))
-    salts = _Salts(face.seed)
+    salts = _salts_of(face.seed)
     top = [(name, value) for name, value in (("number", face.number), ("object", face.object)) if value is not None]
     groups: list[_Group] = [(salts, (), top), (salts, ("fields",), hidden)]
     for position, holder in enumerate(face.holders):
         if isinstance(holder, ErasedHolder):
             groups.append((salts, (), ()))
             continue
-        theirs = salts if holder.seed == face.seed else _Salts(holder.seed)
+        theirs = salts if holder.seed == face.seed else _salts_of(holder.seed)
         groups.append((theirs, ("holders", position), _holder_members(holder)))
     (top_texts, top_digests), (field_texts, field_digests), *by_holder = _conceal(groups)
     payload = _open_claims(face)
@@ -157,6 +169,7 @@ def build(face: Face, *, header: str) -> Unsigned:
         (*top_texts, *field_texts),
         tuple(texts for texts, _ in by_holder),
         tuple(tuple(each["_sd"]) for each in holders),
+        payload,
     )
 
 
@@ -207,35 +220,23 @@ def _holder_members(holder: Holder) -> list[tuple[str, Any]]:
     return members
 
 
-class _Salts:
-    """HMAC-SHA-256 under one seed (RFC 2104), with the half that all its messages share done once.
-
-    `hmac.digest` does that half anew for each of the eight salts of a licence, which takes more than twice as long.
-    """
-
-    __slots__ = ("_inner", "_outer")
-
-    def __init__(self, seed: bytes) -> None:
-        if len(seed) != _SEED_LENGTH:
-            raise ValueError("a seed has 32 bytes")
-        block = seed.ljust(64, b"\0")
-        self._inner, self._outer = sha256(block.translate(_INNER_PAD)), sha256(block.translate(_OUTER_PAD))
-
-    def salt(self, path: bytes) -> bytes:
-        """The salt of the claim at `path`, canonical JSON."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(path)
-        outer.update(inner.digest())
-        return outer.digest()[:_SALT_LENGTH]
+def _salts_of(seed: bytes) -> KeyedHash:
+    if len(seed) != _SEED_LENGTH:
+        raise ValueError("a seed has 32 bytes")
+    return KeyedHash(seed)
 
 
-_Group = tuple[_Salts, Path, Sequence[tuple[str, Any]]]
+_Group = tuple[KeyedHash, Path, Sequence[tuple[str, Any]]]
 """Members to hide below one path: where their salts come from, the path, names and values."""
 
 
 def _conceal(groups: Sequence[_Group]) -> list[tuple[tuple[str, ...], list[str]]]:
     """The disclosures of each group, and their digests sorted so that the order tells nothing."""
-    salts = [theirs.salt(orjson.dumps([*path, name])) for theirs, path, members in groups for name, _ in members]
+    salts = [
+        theirs.digest(orjson.dumps([*path, name]))[:_SALT_LENGTH]
+        for theirs, path, members in groups
+        for name, _ in members
+    ]
     texts, digests = make_disclosures(salts, [member for _, _, members in groups for member in members])
     done, start = [], 0
     for _, _, members in groups:
@@ -302,6 +303,65 @@ def parse(compact: str) -> UnverifiedLicence:
     licence = UnverifiedLicence(sd_jwt, certificate, resolve(sd_jwt) if claims is None else claims, *usual)
     check_claims(payload, licence.iat, licence.nbf, licence.exp, licence.valid_from, licence.valid_until)
     return licence
+
+
+def parsed(face: Face, unsigned: Unsigned, signature: bytes) -> UnverifiedLicence:
+    """What `parse` gives of `unsigned`, which was built from `face`, once it bears `signature`; without spelling it.
+
+    What makes a licence good or bad is looked at as `parse` does; what is out of the usual way is left to that. Raises
+    `Malformed` as `parse` does.
+    """
+    payload, disclosures = unsigned.payload, unsigned.disclosures
+    usual = usual_claims(payload)
+    head = unsigned.signing_input.partition(b".")[0].decode("ascii")
+    length = len(unsigned.signing_input) + sum(map(len, disclosures))
+    if (
+        usual is None
+        or not _is_flat(face.fields)
+        or len(signature) != 64
+        or len(head) > HEADER_LIMIT
+        or length > DISCLOSURE_LENGTH_MAX
+        or len(disclosures) > DISCLOSURES_MAX
+    ):
+        return parse(unsigned.compact(signature))
+    header = read_header(head, Reason.LICENCE)
+    token = join_jws(unsigned.signing_input, signature)
+    sd_jwt = SdJwt(Jws(header, payload, unsigned.signing_input, signature), token, disclosures, None)
+    licence = UnverifiedLicence(sd_jwt, _read_certificate(header["x5c"][0]), _claims_of(face, payload), *usual)
+    check_claims(payload, licence.iat, licence.nbf, licence.exp, licence.valid_from, licence.valid_until)
+    return licence
+
+
+def _is_flat(fields: Mapping[str, Any]) -> bool:
+    """Whether nothing among the fields could itself be taken for a place of disclosures."""
+    if "_sd" in fields or "..." in fields:
+        return False
+    for value in fields.values():
+        kind = type(value)
+        if kind not in _SCALARS and not (kind is list and _SCALARS.issuperset(map(type, value))):
+            return False
+    return True
+
+
+def _claims_of(face: Face, payload: dict[str, Any]) -> dict[str, Any]:
+    """All claims of a licence, each in its place."""
+    claims = payload.copy()
+    claims.pop("_sd", None)
+    del claims["_sd_alg"]
+    if face.number is not None:
+        claims["number"] = face.number
+    if face.object is not None:
+        claims["object"] = face.object
+    claims["fields"] = dict(face.fields)
+    claims["holders"] = holders = []
+    for holder in face.holders:
+        known: dict[str, Any] = {"kind": holder.kind}
+        if holder.role is not None:
+            known["role"] = holder.role
+        if not isinstance(holder, ErasedHolder):
+            known.update(_holder_members(holder))
+        holders.append(known)
+    return claims
 
 
 def present(compact: str, paths: Iterable[Path]) -> str:

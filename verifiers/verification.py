@@ -81,7 +81,7 @@ _NOTHING_SEEN = Seen()
 
 
 def verify(
-    presented: str | bytes,
+    presented: str | bytes | UnverifiedLicence,
     *,
     trust: TrustList | None,
     status: Sequence[StatusList] = (),
@@ -92,7 +92,7 @@ def verify(
     cache: CheckpointCache | None = None,
     peers: Sequence[PeerView] = (),
 ) -> Verified:
-    """Judge what was `presented`: a compact SD-JWT VC, the text of a code, or a bundle's JSON.
+    """Judge what was `presented`: a compact SD-JWT VC, parsed or not, the text of a code, or a bundle's JSON.
 
     `trust` and `status` come from `open_trust_list` and `open_status_list`; `receipt` is still unverified; `at` is an
     aware time. `peers` are the trust lists of other regions, which count as far as `trust` names them, with their own
@@ -105,8 +105,21 @@ def verify(
     views = newest_views(peers) if peers else ()
     case = Examination(at, policy or _ANY, seen or _NOTHING_SEEN, trust, tuple(status), views)
     cache = CheckpointCache(0) if cache is None else cache
-    text = presented.decode("utf-8", "replace") if isinstance(presented, bytes) else presented
-    whole, text = text, text.strip()
+    if isinstance(presented, UnverifiedLicence):
+        _licence(case, presented, receipt, cache)
+    else:
+        text = presented.decode("utf-8", "replace") if isinstance(presented, bytes) else presented
+        _text(case, text, receipt, cache)
+    _clock(case)
+    verdict = case.verdict()
+    if verdict.outcome is not Outcome.VALID:
+        raise NotVerified(verdict, case.seen)
+    return Verified(verdict, case.seen)
+
+
+def _text(case: Examination, whole: str, receipt: Receipt | str | None, cache: CheckpointCache) -> None:
+    """Whatever came as text: what it is shows in how it begins."""
+    text = whole.strip()
     if text.startswith("{"):
         _bundle(case, text, receipt, cache)
     elif whole.startswith(RECEIPT_HEADER):
@@ -117,16 +130,13 @@ def verify(
         _code(case, text, receipt, cache)
     else:
         _no_document(case, text)
-    _clock(case)
-    verdict = case.verdict()
-    if verdict.outcome is not Outcome.VALID:
-        raise NotVerified(verdict, case.seen)
-    return Verified(verdict, case.seen)
 
 
-def _licence(case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache) -> Judged:
+def _licence(
+    case: Examination, presented: str | UnverifiedLicence, receipt: Receipt | str | None, cache: CheckpointCache
+) -> Judged:
     """Steps (1) to (13) for a licence; gives what it was judged by and the opened receipt."""
-    licence, whole = _parsed(case, text)
+    licence, whole = _parsed(case, presented)
     if licence is None:
         return None
     claim = claim_of_licence(licence)
@@ -140,7 +150,7 @@ def _licence(case: Examination, text: str, receipt: Receipt | str | None, cache:
         standing = None if key is None else scope_of_licence(case, ground.trust, key, licence)
         if key is not None and check_signature(case, key, claim):
             case.claimed = claim.issued_at
-            _binding(case, text, licence)
+            _binding(case, licence)
             if whole:
                 _show(case, claim, standing)
         _recognise(case, own, ground, standing)
@@ -149,11 +159,11 @@ def _licence(case: Examination, text: str, receipt: Receipt | str | None, cache:
     return judge_by(case, own, grounds_of_licence(case, own, licence), judge)
 
 
-def _parsed(case: Examination, text: str) -> tuple[UnverifiedLicence | None, bool]:
+def _parsed(case: Examination, text: str | UnverifiedLicence) -> tuple[UnverifiedLicence | None, bool]:
     """(1) and (8). Where a disclosure is at fault the rest is still judged, but nothing of it is shown."""
     whole = True
     try:
-        licence = parse(text)
+        licence = parse(text) if isinstance(text, str) else text
     except Malformed as error:
         if not error.reason.startswith("disclosure."):
             case.refused(Step.SHAPE, error)
@@ -161,7 +171,7 @@ def _parsed(case: Examination, text: str) -> tuple[UnverifiedLicence | None, boo
         case.refused(Step.DISCLOSURES, error)
         whole = False
         try:
-            licence = parse(text.partition("~")[0] + "~")
+            licence = parse(str(text).partition("~")[0] + "~")
         except Malformed as without_disclosures:
             case.refused(Step.SHAPE, without_disclosures)
             return None, False
@@ -341,10 +351,10 @@ def _validity(case: Examination, claim: Claim) -> None:
         case.passed(Step.VALIDITY)
 
 
-def _binding(case: Examination, text: str, licence: UnverifiedLicence) -> None:
+def _binding(case: Examination, licence: UnverifiedLicence) -> None:
     """Possession of the holder's key: reserved in licences of today, asked for by policy, never by the presenter."""
     try:
-        asked = check_key_binding(text, licence, case.policy.binding, case.at)
+        asked = check_key_binding(licence, case.policy.binding, case.at)
     except VerificationError as error:
         case.refused(Step.DISCLOSURES, error)
         return

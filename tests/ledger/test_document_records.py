@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,7 +31,18 @@ from tests.ledger import licensing
 from tests.region import OPERATOR
 from verifiers import canonical
 from verifiers.code import parse_code
-from verifiers.licence import Face, Holder, Imported, build, parse
+from verifiers.errors import Malformed, Reason
+from verifiers.licence import (
+    ErasedHolder,
+    Face,
+    Holder,
+    Imported,
+    UnverifiedLicence,
+    build,
+    header_segment,
+    parse,
+    parsed,
+)
 
 HEADER = "eyJhbGciOiJFUzI0NiJ9"
 DEPARTMENT = "116100000100000474"
@@ -145,6 +156,78 @@ def test_a_licence_is_built_again_byte_for_byte(face: Face, data: st.DataObject)
     for position, disclosures in enumerate(before.by_holder):
         assert again.by_holder[position] == (() if position in erased else disclosures)
     assert signatures_of(event) == (SIGNATURES[:64], SIGNATURES[64:])
+
+
+def outcome_of(read: Callable[[], UnverifiedLicence]) -> UnverifiedLicence | tuple[Reason, str]:
+    """Return the licence that was read, or why it could not be."""
+    try:
+        return read()
+    except Malformed as error:
+        return error.reason, error.detail
+
+
+@settings(max_examples=300, deadline=None)
+@given(faces, st.frozensets(st.integers(1, 3)))
+def test_what_was_built_reads_as_if_it_had_been_presented(face: Face, erased: frozenset[int]) -> None:
+    """Good or bad, it is the licence that `parse` makes of its text, to the last claim."""
+    header, whole = header_segment(b"certificate"), build(face, header=HEADER)
+    left = tuple(
+        ErasedHolder(each.kind, whole.holder_digests[position], each.role) if position in erased else each
+        for position, each in enumerate(face.holders)
+    )
+    face = replace(face, holders=left)
+    unsigned = build(face, header=header)
+
+    found = outcome_of(lambda: parsed(face, unsigned, SIGNATURES[:64]))
+
+    assert found == outcome_of(lambda: parse(unsigned.compact(SIGNATURES[:64])))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fields": {"a": {"_sd": ["x"]}}},
+        {"fields": {"a": [{"...": "x"}]}},
+        {"fields": {"_sd": ["x"]}},
+        {"fields": {"...": "x"}},
+        {"fields": {"a": [["b"], {"c": 1}]}},
+        {"fields": {f"f{number}": 1 for number in range(600)}},
+        {"fields": {"photo": "x" * 300_000}},
+        {"valid_until": date(2000, 1, 1)},
+        {"identifier": "not one"},
+        {"version": 1000},
+        {"holders": ()},
+    ],
+    ids=[
+        "digests-below", "digest-in-list", "named-sd", "named-dots", "nested", "many", "large",
+        "ends-before", "identifier", "version", "nobody",
+    ],
+)  # fmt: skip
+def test_what_no_reader_accepts_is_not_accepted_because_it_was_built(changes: dict[str, Any]) -> None:
+    """Whatever `parse` refuses, or reads in a way of its own, is left to it."""
+    face = Face(
+        iss=f"{BASE}/d/{DEPARTMENT}",
+        vct=f"{BASE}/types/11100000MB00000C90901/1",
+        vct_integrity="sha256-VOBiSRjpcXg66xOmtucxmJqyHVOkLgdYZDlUEQp+3cU=",
+        iat=1_800_000_000,
+        identifier="1.2.156.3005.2.X",
+        version=1,
+        region="610000",
+        issued_on=date(2026, 11, 21),
+        valid_from=date(2026, 11, 21),
+        valid_until=None,
+        status_uri=f"{BASE}/status-lists/7",
+        status_idx=1,
+        holders=(Holder("person", "示例甲", "111", "1", bytes(32)),),
+        fields={},
+        seed=bytes(32),
+    )
+    face = replace(face, **changes)
+    unsigned = build(face, header=header_segment(b"certificate"))
+
+    found = outcome_of(lambda: parsed(face, unsigned, SIGNATURES[:64]))
+
+    assert found == outcome_of(lambda: parse(unsigned.compact(SIGNATURES[:64])))
 
 
 def test_a_document_of_another_build_is_not_built_as_if_it_were_ours() -> None:

@@ -210,7 +210,7 @@ async def test_an_erased_holder_shows_nothing_any_more(region: Region) -> None:
     await erase(region, subject)
 
     with pytest.raises(Refusal) as caught:
-        await region.database.read(lambda tx: presentations.find(tx, region, text))
+        await presentations.find(region, text)
     assert caught.value.code is Code.CODE_UNKNOWN
     with pytest.raises(Refusal) as told:
         await licences.compact(region, issued.id)

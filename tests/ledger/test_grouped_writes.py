@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -34,6 +34,11 @@ def use(number: int) -> Callable[[Writing], int]:
     return change
 
 
+def each_in_turn(tx: Writing, changes: Sequence[Callable[[Writing], int]]) -> list[int | Refusal]:
+    """Run each write of a group."""
+    return [change(tx) for change in changes]
+
+
 def used(database: Database) -> list[int]:
     """List the codes that were used up."""
     with database.reading() as tx:
@@ -50,7 +55,7 @@ async def test_each_of_those_that_come_together_gets_its_own_answer(database: Da
         return await whole(change)
 
     database.write = counted  # type: ignore[method-assign]
-    writes = GroupedWrites(database)
+    writes = GroupedWrites(database, each_in_turn)
 
     found = await asyncio.gather(*(writes.write(use(number)) for number in range(100)))
 
@@ -60,13 +65,29 @@ async def test_each_of_those_that_come_together_gets_its_own_answer(database: Da
 
 async def test_one_that_is_refused_takes_nobody_along(database: Database) -> None:
     """The same code twice in one group: the first use counts, the second is refused, all others are kept."""
-    writes = GroupedWrites(database)
+    writes = GroupedWrites(database, each_in_turn)
     numbers = [1, 2, 3, 2, 4]
 
     found = await asyncio.gather(*(writes.write(use(number)) for number in numbers), return_exceptions=True)
 
     assert found[:3] + found[4:] == [1, 2, 3, 4] and used(database) == [1, 2, 3, 4]
     assert isinstance(found[3], Refusal) and found[3].code is Code.CODE_REPLAYED
+
+
+async def test_what_a_group_itself_refuses_is_raised_where_it_was_asked(database: Database) -> None:
+    """The others of its transaction are kept, and nothing is tried again."""
+    groups = []
+
+    def together(tx: Writing, numbers: Sequence[int]) -> list[int | Refusal]:
+        groups.append(len(numbers))
+        return [Refusal(Code.CODE_REPLAYED) if number == 2 else use(number)(tx) for number in numbers]
+
+    writes = GroupedWrites(database, together)
+
+    found = await asyncio.gather(*(writes.write(number) for number in range(5)), return_exceptions=True)
+
+    assert isinstance(found[2], Refusal) and found[2].code is Code.CODE_REPLAYED
+    assert used(database) == [0, 1, 3, 4] and sum(groups) == 5
 
 
 async def test_a_database_that_is_gone_is_told_to_all_and_asked_once(database: Database) -> None:
@@ -78,7 +99,7 @@ async def test_a_database_that_is_gone_is_told_to_all_and_asked_once(database: D
         raise Refusal(Code.DATABASE_UNAVAILABLE, retry_after=2)
 
     database.write = gone  # type: ignore[method-assign]
-    writes = GroupedWrites(database)
+    writes = GroupedWrites(database, each_in_turn)
 
     found = await asyncio.gather(*(writes.write(use(number)) for number in range(5)), return_exceptions=True)
 
@@ -88,7 +109,7 @@ async def test_a_database_that_is_gone_is_told_to_all_and_asked_once(database: D
 
 async def test_a_caller_that_goes_away_does_not_stop_the_others(database: Database) -> None:
     """Its own write is done all the same: it had been asked for."""
-    writes = GroupedWrites(database)
+    writes = GroupedWrites(database, each_in_turn)
     tasks = [asyncio.create_task(writes.write(use(number))) for number in range(3)]
     await asyncio.sleep(0)
     tasks[1].cancel()

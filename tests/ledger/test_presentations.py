@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,25 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from ledger import presentations
+from ledger import documents, freezing, key_loss, keys_registry, presentations
+from ledger.clock import ManualClock
+from ledger.documents import compact_of
 from ledger.errors import Code, Refusal
 from ledger.issued import Issued
 from ledger.region import Region
-from ledger.scans import scan
+from ledger.scans import scan, verdict_on_current
 from ledger.tables.scans import presentations as rows
+from ledger.trust_publishing import newest, payload_of
 from ledger.verifying import OnlineVerifier
+from ledger.versions import new_version
 from tests.ledger import cases, licensing
 from tests.ledger.licensing import HOUSING, MARKET, food, issued
+from tests.region import OPERATOR
+from verifiers import verification
 from verifiers.dynamic_code import mint
 from verifiers.encoding import b64u_decode
+from verifiers.errors import Malformed, Reason
+from verifiers.verdict import Outcome, Verdict
 
 
 @pytest.fixture
@@ -81,6 +90,91 @@ async def test_without_a_choice_the_matter_decides(region: Region) -> None:
     assert set(content["fields"]) == {"premises", "items"}
     assert content["holders"][0]["name"] == "示例甲有限公司"
     assert "number" not in content
+
+
+async def verdicts(region: Region, id_: str) -> tuple[Verdict, Verdict]:
+    """Judge a licence at one moment as a scan does, and as if its text had been presented."""
+    verifier, row = OnlineVerifier(region), await region.scan_reads.current(id_)
+    region.clock = ManualClock(region.clock.now())
+    presented = compact_of(row.event(region.vault), region.catalogue)
+    return await verdict_on_current(region, verifier, row), await verifier.verdict(presented)
+
+
+async def trust_says_revoked(region: Region) -> None:
+    """Wait until the trust list names a compromised key."""
+    for _ in range(400):
+        row = await region.database.read(newest)
+        if row is not None and any(key.get("revoked") for key in payload_of(row.list)["keys"]):
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the trust list did not follow")
+
+
+@pytest.mark.parametrize("state", ["valid", "annulled", "suspended", "expired", "key-lost", "amended"])
+async def test_the_verdict_is_that_on_the_same_licence_presented(
+    region: Region, clock: cases.ShiftedClock, state: str
+) -> None:
+    """Step by step, to the last word, whatever became of the licence."""
+    licence = await issued(region, MARKET, food())
+    if state == "annulled":
+        await cases.upheld(region, cases.target(licence.id))
+    elif state == "suspended":
+        until = cases.today(region).isoformat()
+        body = {"ground": "示例", "document_no": "示例", "until": until}
+        await freezing.freeze(
+            region, cases.first_officer(), await cases.flagged(region, cases.target(licence.id)), body
+        )
+    elif state == "expired":
+        clock.ahead = timedelta(days=365 * 10)
+    elif state == "key-lost":
+        kid = key_loss.key_named(region, MARKET, "licence")
+        await keys_registry.compromise(region, OPERATOR, kid, since=licence.entry)
+        await trust_says_revoked(region)
+    elif state == "amended":
+        change = {"change": "amend", "fields": {"premises": "示例省示例市示例路9号"}}
+        await new_version(region, licensing.actor(MARKET), licence.id, change)
+
+    scanned, presented = await verdicts(region, licence.id)
+
+    assert scanned == presented
+    assert (scanned.outcome is Outcome.VALID) == (state in ("valid", "amended"))
+
+
+async def test_a_signature_that_does_not_hold_is_found_out(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in our own record is checked like what anybody presents, and nothing of it is shown."""
+    licence = await issued(region, MARKET, food())
+    monkeypatch.setattr(documents, "signatures_of", lambda _: (bytes(64), bytes(64)))
+
+    scanned, presented = await verdicts(region, licence.id)
+
+    assert scanned == presented
+    assert Reason.LICENCE_SIGNATURE in scanned.reasons and scanned.licence is None
+
+
+async def test_a_projection_that_differs_from_the_record_decides_nothing(region: Region) -> None:
+    """A row that points at another licence's document is not taken for that of the record."""
+    licence = await issued(region, MARKET, food())
+    row = await region.scan_reads.current(licence.id)
+
+    verdict = await verdict_on_current(region, OnlineVerifier(region), replace(row, digest=bytes(32)))
+
+    assert verdict.outcome is Outcome.VALID  # the ledger holds these bytes, found by their own hash
+
+
+async def test_a_licence_that_no_reader_accepts_is_invalid(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window is told so, in the words that anybody is told who presents it."""
+    licence = await issued(region, MARKET, food())
+
+    def refuse(*_: object) -> None:
+        raise Malformed(Reason.LICENCE, "for a test")
+
+    monkeypatch.setattr(documents, "parsed", refuse)
+    monkeypatch.setattr(verification, "parse", refuse)
+
+    scanned, presented = await verdicts(region, licence.id)
+
+    assert scanned == presented
+    assert scanned.reasons == (Reason.LICENCE,) and scanned.licence is None
 
 
 async def test_a_code_is_redeemed_once(region: Region) -> None:
