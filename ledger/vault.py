@@ -32,6 +32,7 @@ from keys.signer import KeyStore
 from ledger.errors import Code, Refusal
 from ledger.packing import Segments, pack, unpack
 from verifiers.identity import expand_citizen_number
+from verifiers.keyed_hash import KeyedHash
 
 ERASED: Final = 0
 FACTS: Final = 1
@@ -62,10 +63,10 @@ class Vault:
     def __init__(
         self, facts: Mapping[int, bytes], keks: Mapping[int, bytes], blinds: Mapping[int, bytes], body_mac: bytes
     ) -> None:
-        self._facts = dict(facts)
-        self._keks = dict(keks)
-        self._blinds = dict(blinds)
-        self._body_mac = body_mac
+        self._facts = {number: KeyedHash(secret) for number, secret in facts.items()}
+        self._keks = {number: KeyedHash(secret) for number, secret in keks.items()}
+        self._blinds = {number: KeyedHash(secret) for number, secret in blinds.items()}
+        self._body_mac = KeyedHash(body_mac)
         self._facts_now = max(facts)
         self._kek_now = max(keks)
         self._blinds_down = sorted(blinds, reverse=True)
@@ -87,7 +88,7 @@ class Vault:
         number = self._facts_now
         secret = self._facts[number]
         digest = sha256(_facts_salt(secret, part) + part).digest()
-        key = hmac.digest(secret, _FACTS_TAG + digest, "sha256")
+        key = secret.digest(_FACTS_TAG + digest)
         head = _FACTS_BYTE + digest
         return head + number.to_bytes(2, "big") + AESGCM(key).encrypt(_NONCE, pack(part, segments), head)
 
@@ -99,7 +100,7 @@ class Vault:
         secret = self._facts.get(number)
         if secret is None:
             raise _damaged("sealed with a secret that is not here")
-        key = hmac.digest(secret, _FACTS_TAG + head[1:], "sha256")
+        key = secret.digest(_FACTS_TAG + head[1:])
         part = _decrypted(key, blob[_DIGEST_END + 2 :], head)
         return _fitting(_facts_salt(secret, part), part, head)
 
@@ -135,7 +136,7 @@ class Vault:
     def seal_answer(self, answer: bytes) -> bytes:
         """Seal an answer that is kept for repeated requests."""
         salt = os.urandom(32)
-        key = hmac.digest(self._facts[self._facts_now], _ANSWER_TAG + salt, "sha256")
+        key = self._facts[self._facts_now].digest(_ANSWER_TAG + salt)
         head = bytes((_ANSWER,)) + self._facts_now.to_bytes(2, "big") + salt
         return head + AESGCM(key).encrypt(_NONCE, pack(answer), head)
 
@@ -145,7 +146,7 @@ class Vault:
         if sealed[:1] != bytes((_ANSWER,)) or secret is None:
             raise _damaged("not an answer of ours")
         head = sealed[:35]
-        key = hmac.digest(secret, _ANSWER_TAG + head[3:], "sha256")
+        key = secret.digest(_ANSWER_TAG + head[3:])
         return _decrypted(key, sealed[35:], head)
 
     # --- identifiers and requests ---
@@ -162,22 +163,22 @@ class Vault:
         """Hide an identifier under every live key, newest first, for looking it up."""
         normal = expand_citizen_number(unicodedata.normalize("NFKC", number).strip().upper())
         message = id_type.encode() + b"\x1f" + normal.encode()
-        return [(n, hmac.digest(self._blinds[n], message, "sha256")) for n in self._blinds_down]
+        return [(n, self._blinds[n].digest(message)) for n in self._blinds_down]
 
     def body_mac(self, body: bytes) -> bytes:
         """Give the keyed hash by which a repeated body is recognised; `body` is canonical JSON."""
-        return hmac.digest(self._body_mac, _BODY_TAG + body, "sha256")
+        return self._body_mac.digest(_BODY_TAG + body)
 
     def idempotency_slot(self, client: str, endpoint: str, key: str) -> bytes:
         """Give the 16 bytes under which a request's answer is found again; the key may hold personal data."""
         names = b"".join(
             len(part).to_bytes(4, "big") + part for part in (client.encode(), endpoint.encode(), key.encode())
         )
-        return hmac.digest(self._body_mac, _SLOT_TAG + names, "sha256")[:16]
+        return self._body_mac.digest(_SLOT_TAG + names)[:16]
 
     def _wrap(self, key: bytes, digest: bytes) -> bytes:
         number = self._kek_now
-        wrapping = hmac.digest(self._keks[number], _WRAP_TAG + digest, "sha256")
+        wrapping = self._keks[number].digest(_WRAP_TAG + digest)
         head = bytes((_WRAPPED,)) + number.to_bytes(2, "big")
         return head + AESGCM(wrapping).encrypt(_NONCE, key, head)
 
@@ -185,7 +186,7 @@ class Vault:
         kek = self._keks.get(int.from_bytes(wrapped[1:3], "big"))
         if wrapped[:1] != bytes((_WRAPPED,)) or kek is None:
             raise _damaged("wrapped with a key that is not here")
-        return _authentic(hmac.digest(kek, _WRAP_TAG + digest, "sha256"), wrapped[3:], wrapped[:3])
+        return _authentic(kek.digest(_WRAP_TAG + digest), wrapped[3:], wrapped[:3])
 
 
 def digest_of(blob: bytes) -> bytes:
@@ -213,9 +214,9 @@ def _numbered(store: KeyStore, name: str) -> dict[int, bytes]:
             return secrets
 
 
-def _facts_salt(secret: bytes, part: bytes) -> bytes:
+def _facts_salt(secret: KeyedHash, part: bytes) -> bytes:
     """Give the salt of a statement: nobody without the secret can tell it from 32 random bytes."""
-    return hmac.digest(secret, _FACTS_SALT_TAG + sha256(part).digest(), "sha256")
+    return secret.digest(_FACTS_SALT_TAG + sha256(part).digest())
 
 
 def _subject_keys(data_key: bytes) -> tuple[bytes, bytes]:
