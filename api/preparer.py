@@ -65,7 +65,7 @@ async def _work(ours: socket.socket) -> None:
     # As in the service: what lives as long as the process is not looked at by every collection.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
     await annex.work(reader, writer)
     writer.close()
     annex.database.close()

@@ -50,5 +50,5 @@ def _settled(app: FastAPI) -> FastAPI:
     """Keep what lives as long as the process out of garbage collections, and collect less often: a tenth of a call."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
     return app
