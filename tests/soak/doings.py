@@ -139,7 +139,7 @@ class Person:
             self.caller.journal.note("stands", id=made["id"], status=made["status"], stands=True)
         if self._random.random() < 0.2:
             self._background()
-        self._day.over.wait(1.0)
+        self._day.over.wait(8 * self._day.rest_s)
 
     def _background(self) -> None:
         bodies = [requests.licence(self._number()) for _ in range(600)]

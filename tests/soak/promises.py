@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
 from typing import Any
 
 import orjson
 
+from api.cli.demo_service import DemoService
 from api.cli.http_client import Refused, good
 from benchmarks import over_http
 from benchmarks.dynamic_codes import MATTER
@@ -42,6 +45,41 @@ def nothing_lost(callers: list[Caller], journal: Journal, told: Told, start: int
 
     with ThreadPoolExecutor(len(callers)) as pool:
         return sum(pool.map(ask, callers))
+
+
+class Checking:
+    """Asks for parts of the journal again, one after the other, while the day goes on; ends when all are done."""
+
+    def __init__(self, service: DemoService, journal: Journal, told: Told) -> None:
+        self._callers = [Caller(service, journal, told, threading.Event()) for _ in range(AT_ONCE)]
+        self._journal = journal
+        self._told = told
+        self._ends: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._check)
+        self.asked = 0
+
+    def add(self, end: int) -> None:
+        """Let everything be asked for that was acknowledged up to `end`, and was not yet."""
+        self._ends.put(end)
+
+    def _check(self) -> None:
+        start = 0
+        while (end := self._ends.get()) is not None:
+            self.asked += nothing_lost(self._callers, self._journal, self._told, start, end)
+            listed(self._callers[0], self._journal, self._told, start, end)
+            start = end
+
+    def __enter__(self) -> Checking:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.put(None)
+        self._thread.join()
+        for caller in self._callers:
+            caller.http.close()
 
 
 def _again(caller: Caller, told: Told, line: dict[str, Any]) -> int:

@@ -61,7 +61,7 @@ class Form:
 
 def full(engine: str, minutes: float) -> Form:
     """Give the long form: a kill each minute."""
-    return Form(engine, 60 * minutes, 60.0, 0.15, 3, witnessed=True)
+    return Form(engine, 60 * minutes, 60.0, 0.4, 3, witnessed=True)
 
 
 SHORT = Form("sqlite", 10.0, 5.0, 0.05, 1, witnessed=False)
@@ -81,7 +81,6 @@ class Run:
     lives: list[Held] = field(default_factory=list)
     abroad: list[Held] = field(default_factory=list)
     followed: Counter[str] = field(default_factory=Counter)
-    checked: int = 0
     asked: int = 0
 
     def holds(self, what: str, right: bool) -> None:
@@ -150,30 +149,27 @@ def _people(found: Run, journal: Journal) -> list[tuple[Person, Any]]:
 
 
 def _day(found: Run, journal: Journal) -> None:
-    """Kill something every minute, start it again, and check."""
+    """Kill something every minute, start it again, and have everything acknowledged before asked for again."""
     chance, form = random.Random(20261122), found.form
-    checkers = [Caller(found.a.service, journal, found.told, threading.Event()) for _ in range(promises.AT_ONCE)]
     began = time.monotonic()
     before = found.told.done.copy()
-    for minute in range(1, form.kills + 1):
-        _until(began + form.every_s * (minute - 0.6))
-        _kill_preparer(found)
-        _until(began + form.every_s * minute - chance.uniform(0, form.every_s / 6))
-        found.lives.append(held(pid_of(found.a.process)))
-        found.abroad.append(held(pid_of(found.b.process)))
-        what = _kill(found, minute)
-        if minute == (form.kills + 1) // 2:
-            _stopped_audit(found)
-        ready = _start_again(found, what)
-        end = journal.end
-        again = promises.nothing_lost(checkers, journal, found.told, found.checked, end)
-        promises.listed(checkers[0], journal, found.told, found.checked, end)
-        found.checked, found.asked = end, found.asked + again
-        _follow(found)
-        _row(found, minute, f"{what}, {ready:.1f} s", found.told.done - before, again)
-        before = found.told.done.copy()
-    for checker in checkers:
-        checker.http.close()
+    minute = 0
+    with promises.Checking(found.a.service, journal, found.told) as checking:
+        while (minute := minute + 1) <= form.kills and time.monotonic() < began + form.seconds:
+            _until(began + form.every_s * (minute - 0.6))
+            _kill_preparer(found)
+            _until(began + form.every_s * minute - chance.uniform(0, form.every_s / 6))
+            found.lives.append(held(pid_of(found.a.process)))
+            found.abroad.append(held(pid_of(found.b.process)))
+            what = _kill(found, minute)
+            if minute == (form.kills + 1) // 2:
+                _stopped_audit(found)
+            ready = _start_again(found, what)
+            checking.add(journal.end)
+            _follow(found)
+            _row(found, minute, f"{what}, {ready:.1f} s", found.told.done - before, checking.asked)
+            before = found.told.done.copy()
+    found.asked = checking.asked
 
 
 def _until(moment: float) -> None:
