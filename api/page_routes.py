@@ -17,7 +17,13 @@ from ledger.errors import Code, Refusal
 from verifiers.reasons import NOTE_TITLES, TITLES
 
 SCRIPTS: Final = (
-    "code_verdict.js", "preview_page.js", "scan_page.js", "signed_lists.js", "static_code.js", "verify_page.js",
+    "code_verdict.js",
+    "dynamic_code.js",
+    "preview_page.js",
+    "scan_page.js",
+    "signed_lists.js",
+    "static_code.js",
+    "verify_page.js",
 )
 REASONS: Final = "reasons.js"
 JAVASCRIPT: Final = "text/javascript; charset=utf-8"

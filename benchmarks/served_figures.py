@@ -28,6 +28,7 @@ def measured_scans(service: DemoService, clock: ServerClock, engine: str, runs: 
     return [
         figure(f"{name}, 64 clients", engine, "/s", [load.per_second for load in loads]),
         figure(f"{name}, CPU of the server", engine, "us", micros),
+        figure(f"{name} p50", engine, "ms", [load.quantile_ms(0.50) for load in loads]),
         figure(f"{name} p99", engine, "ms", [load.quantile_ms(0.99) for load in loads]),
     ]
 
