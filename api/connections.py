@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -23,6 +24,8 @@ from api.settings import Settings
 
 BACKLOG: Final = 2048
 LOOK_S: Final = 1.0
+ACCEPTED_IN_TURN: Final = 32
+"""New connections that one turn of the event loop takes in."""
 STALLED_S: Final = 30.0
 """How long a caller may take nothing of an answer that is being sent."""
 SEARCHED: Final = 1000
@@ -142,6 +145,15 @@ def keep_to(settings: Settings) -> None:
         soft = hard
     most = max(64, min(settings.max_connections, soft - KEPT_FILES))
     Connection.bounds = Bounds(most, settings.head_timeout_s)
+
+
+def listeners(bound: socket.socket) -> list[socket.socket]:
+    """Return the listening socket as many times as connections may be accepted in one turn of the event loop.
+
+    The loop accepts one connection of each listening socket in a turn (libuv since 1.45). Under load a turn is long,
+    and who comes with a new connection, such as a probe, would wait for as many turns as others came before.
+    """
+    return [bound, *(bound.dup() for _ in range(ACCEPTED_IN_TURN - 1))]
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 import gc
 import os
+import sys
+from contextlib import suppress
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
-from api.connections import keep_to, server_options
+from api.connections import keep_to, listeners, server_options
 from api.settings import Settings, environment
 
 _MOST_PREPARERS = 4
+_NOT_STARTED = 3
 
 
 def run(settings: Settings) -> None:
@@ -19,15 +24,17 @@ def run(settings: Settings) -> None:
         settings = settings.model_copy(update={"preparers": _usual_preparers(settings.workers)})
     if settings.workers > 1:
         os.environ.update(environment(settings))
-        uvicorn.run(
-            "api.cli.serving:application",
-            factory=True,
-            workers=settings.workers,
-            **server_options(settings),
-        )
+        named: dict[str, Any] = {"factory": True, "workers": settings.workers}
+        config = uvicorn.Config("api.cli.serving:application", **named, **server_options(settings))
+        Multiprocess(config, sockets=listeners(config.bind_socket())).run()
         return
     keep_to(settings)
-    uvicorn.run(_settled(create_app(settings)), **server_options(settings))
+    config = uvicorn.Config(_settled(create_app(settings)), **server_options(settings))
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=listeners(config.bind_socket()))
+    if not server.started:
+        sys.exit(_NOT_STARTED)
 
 
 def _usual_preparers(workers: int) -> int:

@@ -2,15 +2,17 @@
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.loops.uvloop import uvloop_loop_factory
 
 from api import connections
-from api.connections import Bounds, Connection, keep_to, server_options
+from api.connections import ACCEPTED_IN_TURN, Bounds, Connection, keep_to, listeners, server_options
 from api.settings import Settings
 
 LARGE = b"x" * 50_000_000
@@ -154,3 +156,30 @@ def test_connections_are_bounded_by_the_files_that_may_be_open(monkeypatch: pyte
 
     assert raised == [(4096, 4096)]
     assert Connection.bounds == Bounds(connections=4096 - connections.KEPT_FILES, head_s=3)
+
+
+def test_new_connections_do_not_wait_for_a_turn_each() -> None:
+    """The loop accepts one of each listening socket in a turn: a probe would wait for all who came before it."""
+    waiting = 4 * ACCEPTED_IN_TURN
+
+    async def turns() -> int:
+        loop, made = asyncio.get_running_loop(), 0
+
+        class Counted(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                nonlocal made
+                made += 1
+
+        bound = socket.create_server(("127.0.0.1", 0), backlog=waiting)
+        clients = [socket.create_connection(bound.getsockname()) for _ in range(waiting)]
+        servers = [await loop.create_server(Counted, sock=each) for each in listeners(bound)]
+        count = 0
+        while made < waiting:
+            await asyncio.sleep(0)
+            count += 1
+        for each in [*servers, *clients]:
+            each.close()
+        return count
+
+    with asyncio.Runner(loop_factory=uvloop_loop_factory()) as runner:
+        assert runner.run(turns()) <= 8
