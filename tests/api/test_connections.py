@@ -177,8 +177,10 @@ def test_new_connections_do_not_wait_for_a_turn_each() -> None:
         while made < waiting:
             await asyncio.sleep(0)
             count += 1
-        for each in [*servers, *clients]:
-            each.close()
+        for server in servers:
+            server.close()
+        for client in clients:
+            client.close()
         return count
 
     with asyncio.Runner(loop_factory=uvloop_loop_factory()) as runner:
