@@ -34,7 +34,7 @@ from verifiers.identifier import Identifier
 from verifiers.identity import expand_citizen_number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Checked:
     """A request that fits its type and grant, before anything was looked up."""
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ledger.workplace import Workplace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class HolderValue:
     """One holder with the subject it was resolved to; `introduction` goes into the record of a new subject."""
 
@@ -54,7 +54,7 @@ class HolderValue:
     introduction: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Document:
     """Everything one version of a licence says, checked and with its slot; `facts` are the event's own besides."""
 
@@ -111,7 +111,7 @@ class Issuer:
                 raise Refusal(Code.STALE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Signed:
     """A document ready for the log, and what the caller will be given once it is there."""
 

@@ -14,7 +14,7 @@ from verifiers.commitment import event_ref
 from verifiers.encoding import b64u_encode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Unsigned:
     """An event before its statement is signed.
 

@@ -28,7 +28,7 @@ class SubjectPart:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Draft:
     """An event that is signed but has no place in the log yet.
 

@@ -26,7 +26,7 @@ PARENTS: Final = ("submission", "material", "licence", "credit_check")
 """Kinds of things in this ledger that a licence can rest on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class HolderRequest:
     """One holder as the department states it; `id_type` is of GB/T 36903 annex A."""
 
@@ -47,7 +47,7 @@ class BasisRequest:
     basis: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class IssueRequest:
     """A licence to issue. Dates are text; `valid_from` not given means the day of issue.
 

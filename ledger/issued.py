@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ledger.region import Region
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Issued:
     """A licence that is in the log at `entry`: the document, its static code (`cose`), its place in a list."""
 
@@ -52,7 +52,7 @@ class Issued:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Given:
     """What a caller will be given once the licence has its entry; never before."""
 

@@ -87,7 +87,7 @@ class Refused:
     again: Again | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Ready:
     """The request at `position` waits for its place in the log; `shown` is for its caller once it has one."""
 

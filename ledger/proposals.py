@@ -84,7 +84,7 @@ class Proposal:
     slots: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Committed:
     """The entries have their place for ever: `indexes` in the order of the drafts, `first` the lowest."""
 

@@ -16,7 +16,7 @@ CATALOGUE_KINDS = frozenset({"department", "grant", "type", "matter", "key", "pe
 """Kinds of entries after which the catalogue is a new one."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class SealedDraft:
     """A draft with its commitment and its record's stored parts; `keys` are the wrapped keys of parts 1, 2, …"""
 
@@ -26,7 +26,7 @@ class SealedDraft:
     keys: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class SealedProposal:
     """A proposal that needs nothing but its place in the log.
 

@@ -38,7 +38,7 @@ _NUMBERS = struct.Struct(">BHHHHHHI")
 _PREFIX = re.compile(r"HTTPS?://[A-Z0-9.\-:]{1,80}/V")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class CodePayload:
     """What a static code says; the three numbers are those of the trust list. `valid_until` `None` means 长期.
 

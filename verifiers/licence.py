@@ -48,7 +48,7 @@ _SALT_LENGTH = 16
 _SEED_LENGTH = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Holder:
     """One holder (持证主体) as the licence states it; `seed` is 32 random bytes from which its salts come."""
 
@@ -70,7 +70,7 @@ class ErasedHolder:
     role: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Face:
     """Everything one version of a licence says, before signing.
 
@@ -100,7 +100,7 @@ class Face:
     imported: Imported | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row
 class Unsigned:
     """A licence that only lacks its signature over `signing_input`.
 
