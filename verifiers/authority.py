@@ -20,6 +20,8 @@ from verifiers.trust_document import Department, Position, TrustedGrant, Trusted
 from verifiers.trust_list import TrustList
 from verifiers.verdict import Outcome, Step
 
+_GRANTED_MAX = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -105,6 +107,11 @@ def scope_of_licence(
     case: Examination, trust: TrustList, key: TrustedKey, licence: UnverifiedLicence
 ) -> Standing | None:
     """(5) iss is the SAN URI of the leaf and the department's; the type is known; a grant covers type and area."""
+    asked = licence.certificate, licence.iss, licence.vct, licence.vct_integrity, licence.version == 1, licence.region
+    known = trust.granted.get(asked)
+    if isinstance(known, Standing):
+        case.passed(Step.ISSUER, trust.document.issued_at, trust.source)
+        return known
     department = trust.department(key.department or "")
     leaf = trust.check_certificate(licence.certificate)
     if department is None or licence.iss != leaf.san_uri or licence.iss not in _names_of(trust, department):
@@ -117,7 +124,12 @@ def scope_of_licence(
     if licence.vct_integrity not in trusted_type.integrity:
         case.found(Step.ISSUER, Reason.TYPE_INTEGRITY, licence.vct)
         return None
-    return _granted(case, trust, department, trusted_type, licence.version, licence.region)
+    standing = _granted(case, trust, department, trusted_type, licence.version, licence.region)
+    if standing is not None:
+        if len(trust.granted) >= _GRANTED_MAX:
+            trust.granted.clear()
+        trust.granted[asked] = standing
+    return standing
 
 
 def scope_of_code(case: Examination, trust: TrustList, key: TrustedKey, code: UnverifiedCode) -> Standing | None:

@@ -1,8 +1,7 @@
 """What a licence and a static code claim, in the one form that `verify` judges. Not part of the public face."""
 
 import datetime as dt
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from verifiers.code import UnverifiedCode
 from verifiers.commitment import code_digest, jws_digest
@@ -19,16 +18,15 @@ CLAIMED: Final = "claimed_types"
 _EQUALS = frozenset({"aka_vcts", "extends"})
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a licence and a static code have in common once parsed; still unverified.
 
     `digest` is the SHA-256 of `signed` as the log commits to it, `content` what is shown of it if its signature holds.
     """
 
     is_code: bool
-    signed: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    signed: bytes
+    signature: bytes
     digest: bytes
     valid_from: dt.date
     valid_until: dt.date | None
@@ -44,17 +42,18 @@ def claim_of_licence(licence: UnverifiedLicence) -> Claim:
     content: dict[str, Any] = {name: claims[name] for name in _SHOWN if name in claims}
     if not _EQUALS.isdisjoint(claims):
         content[CLAIMED] = {name: claims[name] for name in sorted(_EQUALS) if name in claims}
+    signed = licence.signing_input
     return Claim(
-        is_code=False,
-        signed=licence.signing_input,
-        signature=licence.sd_jwt.jws.signature,
-        digest=jws_digest(licence.signing_input),
-        valid_from=licence.valid_from,
-        valid_until=licence.valid_until,
-        status_idx=licence.status_idx,
-        issued_at=licence.issued_at,
-        imported=licence.imported is not None,
-        content=content,
+        False,
+        signed,
+        licence.sd_jwt.jws.signature,
+        jws_digest(signed),
+        licence.valid_from,
+        licence.valid_until,
+        licence.status_idx,
+        licence.issued_at,
+        licence.imported is not None,
+        content,
     )
 
 

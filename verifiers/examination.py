@@ -18,7 +18,7 @@ from verifiers.status_list import StatusList
 from verifiers.trust_document import TrustedType
 from verifiers.trust_list import TrustList
 from verifiers.trusted_peers import TrustedPeer, WitnessRule
-from verifiers.verdict import Check, Finding, Mark, Outcome, Recognition, Step, Verdict, ranked, worst
+from verifiers.verdict import Check, Finding, Mark, Outcome, Recognition, Step, Verdict, in_order, ranked, worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Examination:
             outcome=worst(self.findings),
             at=self.at,
             findings=ranked(self.findings),
-            checks=tuple(sorted(self.checks, key=_step_number)),
+            checks=tuple(sorted(self.checks, key=in_order)),
             notes=tuple(self.notes),
             bound_s=self.bound_s,
             licence=self.content,
@@ -156,9 +156,3 @@ class Examination:
 
 # Most checks of a verdict are those of the verdict before it; a check cannot change, so verdicts may share one.
 _check = lru_cache(maxsize=1024)(Check)
-
-_STEP_NUMBERS = {step: number for number, step in enumerate(Step)}
-
-
-def _step_number(check: Check) -> int:
-    return _STEP_NUMBERS[check.step]

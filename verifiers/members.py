@@ -107,12 +107,28 @@ class Members:
             raise self._refuse(name, f"is not an array of at most {limit} strings")
         return tuple(values)
 
-    def objects(self, name: str, read: "Callable[[Members], T]", limit: int = 100_000) -> tuple[T, ...]:
-        """An array of at most `limit` objects, each read by `read` and then empty."""
+    def objects(
+        self,
+        name: str,
+        read: "Callable[[Members], T]",
+        limit: int = 100_000,
+        *,
+        quick: Callable[[Any], T | None] | None = None,
+    ) -> tuple[T, ...]:
+        """An array of at most `limit` objects, each read by `read` and then empty.
+
+        `quick` gives the same of a plain value, or `None` where `read` has to look at it.
+        """
         values = self.take(name, list)
         if len(values) > limit:
             raise self._refuse(name, f"has more than {limit} elements")
-        return tuple(self._read(value, f"{name}/{index}", read) for index, value in enumerate(values))
+        if quick is None:
+            return tuple([self._read(value, f"{name}/{index}", read) for index, value in enumerate(values)])
+        found = []
+        for index, value in enumerate(values):
+            one = quick(value)
+            found.append(self._read(value, f"{name}/{index}", read) if one is None else one)
+        return tuple(found)
 
     def object(self, name: str, read: "Callable[[Members], T]") -> T:
         """One object read by `read`, which must use all its members."""

@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -74,6 +75,8 @@ class Seen:
 
     def with_trust(self, region: str, root: str, seq: int) -> "Seen":
         """This, and trust list `seq` of `region` under the root with this fingerprint."""
+        if not (self.trust or self.lists or self.kits) and self.newest is None:
+            return _first_seen(region, root, seq)
         name, highest = f"{region}/{root}", max(seq, self.highest(region, root))
         if self.trust.get(name) == highest:
             return self
@@ -132,6 +135,12 @@ class Seen:
         seen = cls(dict(trust), dict(lists), members.nullable("newest", members.time), dict(kits))
         members.done()
         return seen
+
+
+@lru_cache(maxsize=1024)
+def _first_seen(region: str, root: str, seq: int) -> Seen:
+    """What a verifier has seen that saw nothing but one trust list; many begin anew with each licence."""
+    return Seen(MappingProxyType({f"{region}/{root}": max(seq, 0)}))
 
 
 def _region_row(name: str, seq: int) -> dict[str, Any]:

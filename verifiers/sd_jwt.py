@@ -9,9 +9,8 @@ once, each disclosure referenced, children only below a shown parent, unknown di
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from orjson import loads
@@ -45,17 +44,16 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 # followed by. No bytes give one letter more than a group.
 _FILLING: Final = ("", None, "oK", "K")
 
-# Texts in base64 that put an array around disclosures and an empty object between two of them.
+# Texts in base64 that put an array around disclosures and a zero between two of them.
 _OPENING: Final = b2a_base64(b"[\n\n", newline=False).decode("ascii")
-_BETWEEN: Final = b2a_base64(b",\n{},\n", newline=False).decode("ascii")
+_BETWEEN: Final = b2a_base64(b",\n0 ,\n", newline=False).decode("ascii")
 _CLOSING: Final = b2a_base64(b"\n\n]", newline=False).decode("ascii")
 
 Path = tuple[str | int, ...]
 """Where a claim stands: member names and array positions from the top."""
 
 
-@dataclass(frozen=True, slots=True)
-class SdJwt:
+class SdJwt(NamedTuple):
     """One parsed, *unverified* SD-JWT; `key_binding` is the text after the last tilde, if any."""
 
     jws: Jws
@@ -152,9 +150,10 @@ def _usual_claims(payload: dict[str, Any], disclosures: tuple[str, ...]) -> dict
 def plain_members(disclosures: Sequence[str]) -> list[list[Any]] | None:
     """Salt, name and value of each disclosure, read in one go; `None` where one of them is not of that plain kind.
 
-    All are decoded as one text and read as one array, with an empty object between two of them. A value that is a
-    string, number, boolean or null cannot hold the object between, nor a string the line feed before it; so where the
-    array has twice as many elements but one, every second of them empty, each disclosure is one element by itself.
+    All are decoded as one text and read as one array, with a zero between two of them. No string can hold the line feed
+    before the zero; an array of salt, name and one more scalar could hold it only between two of the three, where the
+    name is. So where the array has twice as many elements but one, every second of them zero and the others such
+    arrays, all the zeros stand between elements, and each disclosure is one element by itself.
     """
     if not disclosures:
         return []
@@ -168,7 +167,7 @@ def plain_members(disclosures: Sequence[str]) -> list[list[Any]] | None:
         return None
     members: list[list[Any]] = read[::2]
     count = len(disclosures)
-    if len(read) != 2 * count - 1 or read[1::2] != [{}] * (count - 1) or b"\\u0000" in data:
+    if len(read) != 2 * count - 1 or read[1::2] != [0] * (count - 1) or b"\\u0000" in data:
         return None
     if set(map(type, members)) != {list} or set(map(len, members)) != {3}:
         return None

@@ -8,6 +8,7 @@ in one order, so two trust lists that say the same are the same bytes. See docs/
 import datetime as dt
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from keys.errors import BadKey
@@ -31,7 +32,7 @@ AREA: Final = re.compile(r"[0-9]{2}|[0-9]{4}|[0-9]{6}|[0-9]{9}|[0-9]{12}")
 TYPE_CODE: Final = re.compile(r"[0-9A-Z]{21}")
 URI: Final = re.compile(r"https?://[!-~]{1,500}")
 ORIGIN: Final = re.compile(r"[!-*,-~]{1,200}")
-_INTEGRITY = re.compile(r"sha256-[A-Za-z0-9+/]{43}=")
+INTEGRITY: Final = re.compile(r"sha256-[A-Za-z0-9+/]{43}=")
 _WORD = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _KID = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -137,9 +138,13 @@ class TrustedLog:
 
     def policy(self) -> LogPolicy:
         """Who must have signed a checkpoint of this log. Raises `Malformed` where a verifier key is none."""
-        keys = tuple(NoteKey.from_text(key) for key in self.keys)
-        witnesses = tuple(NoteKey.from_text(witness.vkey) for witness in self.witnesses)
-        return LogPolicy(self.origin, keys, self.quorum, witnesses)
+        return _log_policy(self.origin, self.keys, self.quorum, tuple([witness.vkey for witness in self.witnesses]))
+
+
+@lru_cache(maxsize=256)
+def _log_policy(origin: str, keys: tuple[str, ...], quorum: int, witnesses: tuple[str, ...]) -> LogPolicy:
+    """Every list that names a log is asked twice for the keys of it; most lists name the logs of the one before."""
+    return LogPolicy(origin, tuple(map(NoteKey.from_text, keys)), quorum, tuple(map(NoteKey.from_text, witnesses)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +333,7 @@ class TrustedType:
     def read(cls, members: Members) -> "TrustedType":
         """The type in `members`."""
         integrity = members.texts("integrity", 1000)
-        if not all(_INTEGRITY.fullmatch(one) for one in integrity):
+        if not all(INTEGRITY.fullmatch(one) for one in integrity):
             raise Malformed(Reason.TRUST, "an integrity digest of the wrong form")
         optional = members.one_of("receipt", RECEIPT_RULES) == "optional"
         return cls(

@@ -32,6 +32,7 @@ from verifiers.trust_document import (
     TrustedType,
 )
 from verifiers.trusted_peers import Intervals, TrustedEquivalence, TrustedPeer, TrustedRule, WitnessService
+from verifiers.usual_rows import tried, usual_department, usual_grant, usual_key, usual_status_list, usual_type
 
 TYP: Final = "elicence-trust-list+jwt"
 LENGTH_MAX: Final = 33_554_432
@@ -42,6 +43,10 @@ PEERS_MAX: Final = 1000
 
 RULES_MAX: Final = 20_000
 """Most versions of rules in one list; all that an equivalence names are in it."""
+
+_DEPARTMENT, _KEY, _GRANT, _TYPE, _STATUS = map(
+    tried, (usual_department, usual_key, usual_grant, usual_type, usual_status_list)
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -118,11 +123,11 @@ class TrustDocument:
             next_update=_instant(members, "next_update"),
             expires_at=_instant(members, "exp"),
             logs=members.objects("logs", TrustedLog.read, 256),
-            departments=members.objects("departments", Department.read),
-            keys=members.objects("keys", TrustedKey.read),
-            grants=members.objects("grants", TrustedGrant.read),
-            types=members.objects("types", TrustedType.read),
-            status_lists=members.objects("status_lists", StatusListName.read),
+            departments=members.objects("departments", Department.read, quick=_DEPARTMENT),
+            keys=members.objects("keys", TrustedKey.read, quick=_KEY),
+            grants=members.objects("grants", TrustedGrant.read, quick=_GRANT),
+            types=members.objects("types", TrustedType.read, quick=_TYPE),
+            status_lists=members.objects("status_lists", StatusListName.read, quick=_STATUS),
             former=members.texts("former"),
             peers=members.objects("peers", TrustedPeer.read, PEERS_MAX),
             equivalences=members.objects("equivalences", TrustedEquivalence.read),
@@ -164,6 +169,10 @@ class TrustList:
     _rules: dict[tuple[str, int], TrustedRule] = field(repr=False)
     # Keys by the very bytes of their certificates, for those that were asked for: never more than the list has.
     _met: dict[bytes, TrustedKey] = field(repr=False, compare=False, default_factory=dict)
+    # What `authority` found of those who signed: (certificate, iss, vct, its integrity, a first version?, region).
+    granted: dict[tuple[bytes, str, str, str, bool, str], object] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     @property
     def region(self) -> str:

@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any, Self
 
 from verifiers.errors import Reason
@@ -43,6 +44,13 @@ class Step(StrEnum):
     CLOCK = "clock"
     LEDGER = "ledger"
 
+    number: int
+    """Its place in the order of the steps."""
+
+
+for _number, _step in enumerate(Step):
+    _step.number = _number
+
 
 class Mark(StrEnum):
     """How a step went."""
@@ -65,6 +73,10 @@ class Check:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"age_s": self.age_s, "outcome": self.mark.value, "source": self.source, "step": self.step.value}
+
+
+in_order = attrgetter("step.number")
+"""What checks are sorted by."""
 
 
 @dataclass(frozen=True, slots=True)

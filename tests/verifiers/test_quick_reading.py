@@ -89,6 +89,11 @@ ODDLY = st.sampled_from(
         b"{}",
         b"7",
         b"nul",
+        b'["s","n",1],0,["s","n",1]',
+        b'["s","n",1],0,["s","n"',
+        b'["s"',
+        b"2]",
+        b"0",
         b'["s","n",1],{},["s","n",1]',
         b'["s","n",1],{},["s","n",[[1]',
         b'["x"]]]',
@@ -154,6 +159,11 @@ def test_one_disclosure_cannot_be_spread_over_two() -> None:
         ('["a","b",1', "2]"),
         ('["a","b",1],{},["c"', '"d"]'),
         ('["a","b",1],{"c":[1', "1]}"),
+        ('["a","b",1],0,["c","d",[1', "2]]"),
+        ('["a","b",1],0,["c","d","', '"]'),
+        ('["a","b",1],0,["c"', "2]"),
+        ('["a","b",1],0,["c","d"', "2]"),
+        ('["a","b",1],[1', "1]"),
     ):
         assert plain_members([b64u_encode(first.encode()), b64u_encode(second.encode())]) is None
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.verifiers.issuer import GRACE_S, LIST_URI, MARKET, NOW, ORIGIN, TTL_S, Issuer, judge
+from tests.verifiers.issuer import FOOD, GRACE_S, LIST_URI, MARKET, NOW, ORIGIN, TRANSPORT, TTL_S, Issuer, judge
 from tests.verifiers.judged import DAY, GOOD, HOUR, ISSUER, PINNED, TRUST, given_to
 from verifiers.errors import Reason
 from verifiers.policy import Policy, Seen, SeenList
@@ -195,3 +195,24 @@ def test_a_licence_of_tomorrow_is_not_yet_valid() -> None:
     assert given_to(issued.compact, receipt=receipt).reasons == (Reason.NOT_YET_VALID,)
     assert given_to(issued.code, receipt=None).reasons == (Reason.NOT_YET_VALID,)
     assert given_to(issued.compact, receipt=receipt, at=NOW + 8 * HOUR).outcome is Outcome.VALID
+
+
+def test_what_was_granted_before_is_granted_to_nothing_else() -> None:
+    """An open trust list remembers who was found entitled to what: not for another area, type, name or list."""
+    issuer = Issuer(receipt_rule="optional")
+    good = issuer.issue(1)
+    others = {
+        Reason.GRANT_AREA: issuer.issue(2, region="620000"),
+        Reason.ISSUER_MISMATCH: issuer.issue(3, iss=f"{issuer.base}/d/{TRANSPORT}"),
+        Reason.TYPE_UNKNOWN: issuer.issue(4, vct=f"{issuer.base}/types/{FOOD}/2"),
+        Reason.TYPE_INTEGRITY: issuer.issue(5, vct_integrity="sha256-" + "B" * 43 + "="),
+    }
+    trust = issuer.trust()
+    status = [issuer.status(trust)]
+    for _ in range(2):
+        assert judge(good.compact, trust, status=status).outcome is Outcome.VALID
+        for reason, other in others.items():
+            assert judge(other.compact, trust, status=status).reasons[0] is reason
+    changed = tuple(replace(grant, acts=("change",)) for grant in issuer.document().grants)
+    later = issuer.trust(seq=2, grants=changed)
+    assert judge(good.compact, later, status=status).reasons[0] is Reason.GRANT_MISSING
