@@ -59,6 +59,8 @@ class Caller:
         self._service = DemoService(service.settings, service.folder, http)
         self._clients: dict[str, ServiceClient] = {}
         self._over = over
+        self.silences = 0
+        """How often something was asked for once more, because it was not answered or not now."""
         self.http = http
         self.journal = journal
         self.told = told
@@ -85,6 +87,7 @@ class Caller:
                     self._clients.clear()  # whoever restarts may want a new token
                 elif refused.status != 503:
                     raise
+            self.silences += 1
             with self.told.lock:
                 self.told.refused[code] += 1
             if time.monotonic() > until:

@@ -183,12 +183,11 @@ class Person:
 
     def _dynamic(self, code: str) -> None:
         """Redeem a code once; a scan that was not answered may have used it up."""
-        silent = self.caller.told.refused.copy()
+        before = self.caller.silences
         try:
             self._scan(code)
         except Refused as refused:
-            interrupted = self.caller.told.refused != silent
-            if not (interrupted and refused.code in ("code.replayed", "code.expired")):
+            if self.caller.silences == before or refused.code not in ("code.replayed", "code.expired"):
                 raise
         self.caller.journal.note("scan", code=code, at=time.time())
         self.caller.told.count("scanned")

@@ -181,9 +181,13 @@ def _overload(found: Run, capacity: float, presented: list[str]) -> None:
         watch.memory - watch.first.memory <= most,
     )
     if form.timed:
-        bound = WAITS * settings.max_wait_ms
+        bound = round(WAITS * settings.max_wait_ms * watch.starved)
         slowest = max(over.quantile_ms(kind, 0.99) for kind in over.taken_ms)
-        found.holds(f"p99 of what was let in: {slowest} ms; bound: {bound} ms", slowest <= bound)
+        found.holds(
+            f"p99 of what was let in: {slowest} ms; bound: {bound} ms, {WAITS} times the longest wait, and"
+            f" {watch.starved:.1f} times that because others had the cores",
+            slowest <= bound,
+        )
 
 
 def bound_bytes(connections: int, max_calls: int) -> int:
@@ -200,7 +204,8 @@ def _recovered(found: Run, presented: list[str]) -> None:
         quiet = http.get("/readyz").status_code == 200 and _figure(http, "elicence_writer_queue") == 0
         time.sleep(0.05)
     found.holds(f"after {time.monotonic() - began:.1f} s it is ready and nothing waits", quiet)
-    after = found.offer(0, found.form.capacity_s, POLITE, presented)
+    with Watch(pid_of(found.process)) as watch:
+        after = found.offer(0, found.form.capacity_s, POLITE, presented)
     slowest = max(after.quantile_ms(kind, 0.99) for kind in after.taken_ms)
     found.says(
         f"       | then a modest load: {after.good / after.seconds:.0f} a second over {POLITE} connections,"
@@ -208,7 +213,7 @@ def _recovered(found: Run, presented: list[str]) -> None:
     )
     found.holds("it is served, all of it", after.good == after.answered > 0 and not after.broken)
     if found.form.timed:
-        bound = found.service.settings.max_wait_ms
+        bound = round(found.service.settings.max_wait_ms * watch.starved)
         found.holds(f"within the bound: {bound} ms", slowest <= bound)
 
 
@@ -282,15 +287,16 @@ def _files_given_back(pid: int, before: int) -> bool:
 
 TREATED = {
     "head by the byte": {"closed"},
-    "body by the byte": {"408", "closed"},
+    "body by the byte": {"408", "503", "closed"},
     "answer never read": {"closed"},
-    "body declared huge": {"413", "closed"},
-    "body without an end": {"413", "closed"},
+    "body declared huge": {"413", "503", "closed"},
+    "body without an end": {"413", "503", "closed"},
     "silent": {"closed"},
     "reset in a request": {"gone"},
     "gone before the answer": {"gone"},
 }
-"""What each kind may see; one that still sends when it is told may miss the word (RFC 9112 §9.6)."""
+"""What each kind may see; one that still sends when it is told may miss the word (RFC 9112 §9.6), and where many bodies
+do not come there is no place for more of them (503)."""
 
 
 def _politely(found: Run, over: threading.Event, waits: list[float], refused: Counter[int]) -> None:

@@ -57,8 +57,17 @@ def preparers(pid: int) -> list[int]:
     return found
 
 
+def scheduled(pid: int) -> tuple[int, int]:
+    """Return for how many nanoseconds the main thread of `pid` has run, and for how many it was ready and did not."""
+    ran, waited, _ = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()
+    return int(ran), int(waited)
+
+
 class Watch:
-    """Looks at a tree of processes all the time, for a block, and remembers the most it held."""
+    """Looks at a tree of processes all the time, for a block, and remembers the most it held.
+
+    `starved` is by how much everything took longer because others had the cores: 1 where nobody else wanted them.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -67,6 +76,8 @@ class Watch:
         self.first = held(pid)
         self.memory = self.first.memory
         self.files = self.first.files
+        self.starved = 1.0
+        self._before = scheduled(pid)
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_S):
@@ -82,3 +93,5 @@ class Watch:
     ) -> None:
         self._over.set()
         self._thread.join()
+        ran, waited = (now - before for now, before in zip(scheduled(self._pid), self._before, strict=True))
+        self.starved = 1.0 + waited / max(1, ran)
