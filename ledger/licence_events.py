@@ -6,7 +6,7 @@ documents are written first, then what happened, in log order and as many licenc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,6 +16,7 @@ from ledger import causes, subjects
 from ledger.causes import CauseRow
 from ledger.database import Writing, bulk_insert
 from ledger.events import Event, projector
+from ledger.identifiers import key_of, tail_of
 from ledger.tables.catalogue import departments
 from ledger.tables.licences import causes as cause_rows
 from ledger.tables.licences import (
@@ -52,7 +53,7 @@ def project_licences(tx: Writing, events: Sequence[Event]) -> None:
 def _write_first(tx: Writing, events: Sequence[Event]) -> None:
     custody = _custody(tx)
     bulk_insert(tx, licences, [_licence_row(event, custody) for event in events])
-    _write_documents(tx, events)
+    _write_documents(tx, events, {event.thing: _issuer(event) for event in events})
     opened = [_cause_row(event, event.facts["act"]) for event in events if event.facts.get("act") is not None]
     numbers = [row for event in events if event.event == IMPORTED for row in _number_rows(event)]
     bulk_insert(tx, imported_numbers, numbers)
@@ -68,7 +69,9 @@ def _write_later(tx: Writing, run: Sequence[Event]) -> None:
     versioned = [event for event in run if event.event == VERSIONED]
     if versioned:
         _supersede(tx, versioned)
-        _write_documents(tx, versioned)
+        theirs = licences.c.id.in_([event.thing for event in versioned])
+        issuers = {row.id: row.issuer for row in tx.execute(select(licences.c.id, licences.c.issuer).where(theirs))}
+        _write_documents(tx, versioned, issuers)
     opened = [_cause_row(event, event.facts["act"]) for event in run if event.event == ACTED and _opens(event)]
     causes.open_causes(tx, opened)
     for event in run:
@@ -97,7 +100,6 @@ def _supersede(tx: Writing, events: Sequence[Event]) -> None:
         .where(licences.c.id == bindparam("_licence"))
         .values(
             major=bindparam("_major"),
-            identifier=bindparam("_identifier"),
             current_version=bindparam("_version"),
             valid_from=bindparam("_from"),
             valid_until=bindparam("_until"),
@@ -106,7 +108,6 @@ def _supersede(tx: Writing, events: Sequence[Event]) -> None:
             {
                 "_licence": e.thing,
                 "_major": e.facts["major"],
-                "_identifier": e.facts["identifier"],
                 "_version": e.facts["version"],
                 "_from": e.facts["valid_from"],
                 "_until": e.facts["valid_until"],
@@ -118,8 +119,8 @@ def _supersede(tx: Writing, events: Sequence[Event]) -> None:
     tx.execute(licence_holders.delete().where(licence_holders.c.licence.in_([e.thing for e in events])))
 
 
-def _write_documents(tx: Writing, events: Sequence[Event]) -> None:
-    bulk_insert(tx, licence_versions, [_version_row(event) for event in events])
+def _write_documents(tx: Writing, events: Sequence[Event], issuers: Mapping[str, str]) -> None:
+    bulk_insert(tx, licence_versions, [_version_row(event, issuers[event.thing]) for event in events])
     bulk_insert(tx, licence_holders, [row for event in events for row in _holder_rows(event)])
     bulk_insert(tx, lineage, [row for event in events for row in _edge_rows(event)])
     results = [
@@ -138,10 +139,9 @@ def _licence_row(event: Event, custody: dict[str, str]) -> tuple[Any, ...]:
         facts["type"],
         facts["major"],
         custody.get(department, department),
-        facts.get("issuer", department),
+        _issuer(event),
         facts["area"],
         facts["serial"],
-        facts["identifier"],
         "imported" if event.event == IMPORTED else "issued",
         facts["version"],
         facts["valid_from"],
@@ -152,15 +152,23 @@ def _licence_row(event: Event, custody: dict[str, str]) -> tuple[Any, ...]:
     )
 
 
-def _version_row(event: Event) -> tuple[Any, ...]:
+def _issuer(event: Event) -> str:
+    """The department whose serial a licence bears, by its first event."""
+    found: str = event.facts.get("issuer", event.facts["department"])
+    return found
+
+
+def _version_row(event: Event, issuer: str) -> tuple[Any, ...]:
     facts = event.facts
+    identifier = facts["identifier"]
     return (
         event.thing,
         facts["version"],
         event.idx,
         facts["change"],
         facts["minor"],
-        facts["identifier"],
+        key_of(identifier),
+        tail_of(identifier, facts["type"], issuer, facts["serial"], facts["version"]),
         facts["slot"]["list"],
         facts["slot"]["idx"],
         b64u_decode(facts["jws"]),

@@ -20,6 +20,7 @@ from ledger.documents import code_of, compact_of
 from ledger.errors import Code, Refusal
 from ledger.events import Event
 from ledger.history import events_of, load_event
+from ledger.identifiers import whole
 from ledger.licence_events import ACTED, IMPORTED, ISSUED, VERSIONED
 from ledger.request_members import RequestMembers
 from ledger.tables.licences import licence_holders, licence_versions, licences, lineage
@@ -51,7 +52,6 @@ class LicenceRow:
     issuer: str
     area: str
     serial: str
-    identifier: str
     origin_kind: str
     current_version: int
     valid_from: str
@@ -59,6 +59,12 @@ class LicenceRow:
     state: str
     secret: bytes = field(repr=False)
     created_idx: int
+    identifier_tail: str
+
+    @property
+    def identifier(self) -> str:
+        """The identifier of the current version."""
+        return whole(self.identifier_tail, self.type, self.issuer, self.serial, self.current_version)
 
     def state_on(self, today: date) -> str:
         """Return the state with the calendar taken into account: a valid licence may not be valid yet, or no more."""
@@ -69,9 +75,18 @@ class LicenceRow:
         return "not_yet_valid" if self.valid_from > today.isoformat() else "valid"
 
 
+# Not joined: which table a search walks through is not left to chance.
+_current_tail = (
+    select(licence_versions.c.identifier_tail)
+    .where(licence_versions.c.licence == licences.c.id, licence_versions.c.version == licences.c.current_version)
+    .scalar_subquery()
+)
+_rows = select(licences, _current_tail)
+
+
 def load(tx: Reading, id_: str) -> LicenceRow:
     """Return a licence. Raises `Refusal` licence.unknown."""
-    row = tx.execute(select(licences).where(licences.c.id == id_)).one_or_none()
+    row = tx.execute(_rows.where(licences.c.id == id_)).one_or_none()
     if row is None:
         raise Refusal(Code.LICENCE_UNKNOWN, None, licence=id_)
     return LicenceRow(*row)
@@ -244,7 +259,7 @@ def _holder(members: RequestMembers) -> tuple[str, str]:
 
 
 def _search(tx: Reading, region: Region, actor: Actor, wanted: _Wanted) -> Sequence[LicenceRow]:
-    query = select(licences).order_by(licences.c.created_idx.desc(), licences.c.id.desc()).limit(wanted.limit + 1)
+    query = _rows.order_by(licences.c.created_idx.desc(), licences.c.id.desc()).limit(wanted.limit + 1)
     if wanted.holder is not None:
         subject = subjects.find(tx, region.vault, *wanted.holder)
         if subject is None:

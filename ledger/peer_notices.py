@@ -20,11 +20,12 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from ledger.cursors import LIMIT_DEFAULT, LIMIT_MAX, decode_cursor, encode_cursor
 from ledger.database import Reading, Writing
+from ledger.identifiers import PARTS, whole
 from ledger.outside import Unreachable
 from ledger.peer_calls import PeerRefused
 from ledger.recognised import Peer
 from ledger.sequencing import read_head
-from ledger.tables.licences import causes, licence_versions
+from ledger.tables.licences import causes, licence_versions, licences
 from ledger.tables.peers import notice_cursor, peer_notices_out, reliances
 from ledger.tables.publishing import slot_leases
 from verifiers.encoding import b64u_decode
@@ -162,18 +163,19 @@ def _cursor(tx: Reading) -> int:
     return int(tx.execute(select(notice_cursor.c.size)).scalar_one_or_none() or 0)
 
 
-def _named(tx: Reading, licences: Iterable[str]) -> dict[str, list[NamedLicence]]:
+def _named(tx: Reading, ids: Iterable[str]) -> dict[str, list[NamedLicence]]:
     """Each licence under every identifier its documents bear, at the place of the newest document."""
     newest = licence_versions.alias("newest")
     query = (
-        select(licence_versions.c.licence, licence_versions.c.identifier, slot_leases.c.uri, newest.c.slot)
+        select(licence_versions.c.licence, slot_leases.c.uri, newest.c.slot, *PARTS)
+        .join(licences, licences.c.id == licence_versions.c.licence)
         .join(newest, and_(newest.c.licence == licence_versions.c.licence, newest.c.superseded_idx.is_(None)))
         .join(slot_leases, slot_leases.c.list_num == newest.c.list_num)
-        .where(licence_versions.c.licence.in_(set(licences)))
+        .where(licence_versions.c.licence.in_(set(ids)))
     )
     named: dict[str, list[NamedLicence]] = defaultdict(list)
-    for licence, identifier, uri, slot in tx.execute(query):
-        named[licence].append(NamedLicence(identifier, uri, slot))
+    for licence, uri, slot, *parts in tx.execute(query):
+        named[licence].append(NamedLicence(whole(*parts), uri, slot))
     return named
 
 

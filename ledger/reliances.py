@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.database import Reading, Writing
 from ledger.errors import Code, Refusal
+from ledger.identifiers import PARTS, key_of, whole
 from ledger.lineage import chunks
 from ledger.outside import Unreachable
 from ledger.recognised import Peer
@@ -114,18 +115,21 @@ def relying(tx: Reading, licence_ids: Sequence[str]) -> dict[str, list[str]]:
 def _locate(tx: Reading, identifiers: Sequence[str]) -> list[tuple[str, Located]]:
     # Whoever relies on an older version of a licence looks at the newest one's slot: the older slot says that there is
     # a newer document, and state belongs to the licence (protocol 21b).
+    asked = {key_of(each): each for each in identifiers if len(each) <= IDENTIFIER_MAX}
     v, of, newest = licence_versions.c, licences.c, licence_versions.alias("newest")
     query = (
-        select(v.identifier, slot_leases.c.uri, newest.c.slot, of.type, of.major, of.id)
+        select(of.id, slot_leases.c.uri, newest.c.slot, of.major, *PARTS)
         .join(licences, of.id == v.licence)
         .join(newest, and_(newest.c.licence == v.licence, newest.c.superseded_idx.is_(None)))
         .join(slot_leases, slot_leases.c.list_num == newest.c.list_num)
-        .where(v.identifier.in_([each for each in identifiers if len(each) <= IDENTIFIER_MAX]))
-        .order_by(v.identifier)
+        .where(v.identifier_key.in_(asked))
     )
-    return [
-        (row.id, Located(row.identifier, row.uri, row.slot, row.type, row.major)) for row in tx.execute(query).all()
+    located = [
+        (id_, Located(whole(*parts), uri, slot, parts[1], major)) for id_, uri, slot, major, *parts in tx.execute(query)
     ]
+    # Whose key is the same is nearly always the same, but not for certain.
+    same = [each for each in located if each[1].identifier in asked.values()]
+    return sorted(same, key=lambda each: each[1].identifier)
 
 
 async def ask(region: Region, peer: Peer, identifiers: Sequence[str]) -> tuple[list[Located], list[str]]:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, literal_column, select, update
 
 from ledger.causes import turn
 from ledger.clock import Clock
@@ -105,7 +105,7 @@ def _turns_nothing(tx: Reading, start: int, end: int) -> bool:
     if len(leaves) != end - start or not all(b'"kind":"trust.published"' in leaf for leaf in others):
         return False
     # A new version is an issue too, but not the first event of its licence: it turns the bit of the one before.
-    theirs = (thing_events.c.idx >= start) & (thing_events.c.idx < end) & (thing_events.c.n > 0)
+    theirs = (thing_events.c.idx >= start) & (thing_events.c.idx < end) & (thing_events.c.n > literal_column("0"))
     return of_licences.isdisjoint(tx.execute(select(thing_events.c.idx).where(theirs)).scalars())
 
 

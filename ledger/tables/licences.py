@@ -32,7 +32,6 @@ licences = Table(
     Column("issuer", String(18), nullable=False, comment="the department whose serial it bears"),
     Column("area", String(6), nullable=False),
     Column("serial", String(64), nullable=False),
-    Column("identifier", String(128), nullable=False, comment="of the current version"),
     Column("origin_kind", String(8), nullable=False, comment="issued or imported"),
     Column("current_version", Integer, nullable=False),
     Column("valid_from", String(10), nullable=False),
@@ -42,7 +41,6 @@ licences = Table(
     Column("created_idx", BigInteger, nullable=False),
     UniqueConstraint("type", "issuer", "serial", info=refuses(Code.NUMBER_TAKEN)),
     Index("ix_licences_created_idx", "created_idx"),
-    Index("ix_licences_identifier", "identifier"),
     info=PROJECTION,
 )
 
@@ -54,7 +52,8 @@ licence_versions = Table(
     Column("idx", BigInteger, nullable=False, unique=True),
     Column("change", String(8), nullable=False, comment="issue, import, correct, amend, renew or reissue"),
     Column("minor", Integer, nullable=False),
-    Column("identifier", String(128), nullable=False),
+    Column("identifier_key", LargeBinary(12), nullable=False, comment="first bytes of the identifier's SHA-256"),
+    Column("identifier_tail", Text, nullable=False, comment="what the licence does not say of it (ledger.identifiers)"),
     Column("list_num", Integer, nullable=False),
     Column("slot", BigInteger, nullable=False),
     Column("jws_digest", LargeBinary, nullable=False, unique=True),
@@ -65,7 +64,7 @@ licence_versions = Table(
     Column("valid_until", String(10)),
     Column("superseded_idx", BigInteger, comment="entry of the version that took its place"),
     UniqueConstraint("list_num", "slot"),
-    Index("uq_licence_versions_identifier", "identifier", unique=True, info=refuses(Code.NUMBER_TAKEN)),
+    Index("uq_licence_versions_identifier_key", "identifier_key", unique=True, info=refuses(Code.NUMBER_TAKEN)),
     info=PROJECTION,
 )
 
@@ -79,6 +78,7 @@ licence_holders = Table(
     Column("role", String(64), nullable=False),
     Index("ix_licence_holders_subject", "subject", "licence"),
     info=PROJECTION,
+    sqlite_with_rowid=False,
 )
 
 lineage = Table(

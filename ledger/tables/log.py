@@ -16,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    text,
 )
 
 from ledger.errors import Code
@@ -90,7 +91,9 @@ thing_events = Table(
     Column("n", Integer, nullable=False),
     Column("idx", BigInteger, nullable=False),
     PrimaryKeyConstraint("thing", "n", info=refuses(Code.STALE)),
-    Index("uq_thing_events_idx", "idx", unique=True),
+    # Later events are few beside first ones, and only they are ever looked for by entry.
+    Index("ix_thing_events_later", "idx", sqlite_where=text("n > 0"), postgresql_where=text("n > 0")),
     info=PROJECTION,
+    sqlite_with_rowid=False,
 )
 """The n-th event of a thing (licence, submission, flag, …) and its entry."""

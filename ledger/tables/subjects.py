@@ -14,6 +14,7 @@ subjects = Table(
     Column("kind", Text, nullable=False),
     Column("created_idx", BigInteger, nullable=False),
     info=PROJECTION,
+    sqlite_with_rowid=False,
 )
 """A person or an organisation, known by a random id; `kind` is `person` or `organisation`."""
 
@@ -35,8 +36,8 @@ record_subjects = Table(
     Column("idx", BigInteger, nullable=False),
     Column("part", SmallInteger, nullable=False),
     Column("subject", Text, nullable=False),
-    PrimaryKeyConstraint("idx", "part"),
-    SqlIndex(None, "subject", "idx"),
+    PrimaryKeyConstraint("subject", "idx", "part"),
     info=PROJECTION,
+    sqlite_with_rowid=False,
 )
-"""Which record part is about whom; kept after erasure, when the subject id leads nowhere."""
+"""Which record part is about whom; kept after erasure, when the subject id leads nowhere. Looked through by subject."""
