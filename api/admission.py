@@ -4,6 +4,9 @@ What counts is how long a call would wait, not only how many do. Each kind of ca
 seconds between two answers is what the next one would wait (Little's law). Where that passes the bound, or nothing has
 been answered for so long, or this turn of the event loop has worked for too long already, the call is turned away with
 503 and `Retry-After`. A few are always let in, so that a lane that was slow finds out when it no longer is.
+
+How long one takes is known late: by the time the first of a burst are answered all of it would be in. So a lane takes
+in only so many more than it answers before it has counted again.
 """
 
 import asyncio
@@ -23,6 +26,8 @@ FREE: Final = 64
 """Calls of one kind under way that are never too many: a machine that others use may be slow to serve even these."""
 FREE_IN_TURN: Final = 128
 """Calls that one turn of the event loop always lets in."""
+BURST: Final = 192
+"""Calls by which a lane may grow from one count of its answers to the next."""
 WINDOW_S: Final = 0.5
 """Answers are counted for so long; those of calls that are worked on together come in bursts."""
 TURN_SHARE: Final = 0.25
@@ -33,13 +38,14 @@ MAX_RETRY_S: Final = 30
 class Lane:
     """The calls of one kind that are under way."""
 
-    __slots__ = ("_answered", "_began", "_busy", "_each_s", "_last", "_most", "_wait_s", "under_way")
+    __slots__ = ("_answered", "_began", "_busy", "_each_s", "_last", "_most", "_room", "_wait_s", "under_way")
 
     def __init__(self, most: int, wait_s: float) -> None:
         self._most = most
         self._wait_s = wait_s
         self.under_way = 0
         self._each_s = 0.0
+        self._room = FREE + BURST
         self._answered = 0
         self._busy = True
         self._began = self._last = perf_counter()
@@ -49,7 +55,7 @@ class Lane:
         if self.under_way < FREE and self.under_way < self._most:
             return 0.0
         expected = self.under_way * self._each_s
-        if self.under_way >= self._most or now - self._last > self._wait_s:
+        if self.under_way >= min(self._most, self._room) or now - self._last > self._wait_s:
             return max(expected, self._wait_s)
         return expected if expected > self._wait_s else 0.0
 
@@ -73,6 +79,7 @@ class Lane:
             if self._busy and not self._each_s:
                 self._each_s = each
             self._answered, self._began, self._busy = 0, now, True
+            self._room = max(FREE, self.under_way) + BURST
 
 
 class Admission:

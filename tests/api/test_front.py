@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from api import admission, patience
-from api.admission import FREE, FREE_IN_TURN, Admission, Lane
+from api.admission import BURST, FREE, FREE_IN_TURN, Admission, Lane
 from api.app import create_app
 from api.direct_route import DirectRoute, RouteTable
 from api.patience import Patience
@@ -101,6 +101,22 @@ def test_a_lane_is_full_when_the_next_would_wait_too_long(clock: list[float]) ->
         lane.__exit__(None, None, None)
 
     assert lane.expected_s(clock[0]) == 0.0
+
+
+def test_a_lane_takes_in_a_burst_as_fast_as_it_answers(clock: list[float]) -> None:
+    """How long one takes is not known yet: who is let in before it is may not be more than a burst."""
+    lane = Lane(most=10_000, wait_s=1.0)
+    for _ in range(FREE + BURST):
+        assert lane.expected_s(clock[0]) == 0.0
+        lane.__enter__()
+    assert lane.expected_s(clock[0]) >= 1.0
+
+    for _ in range(FREE + BURST):
+        clock[0] += 0.002
+        lane.__exit__(None, None, None)
+        lane.__enter__()
+
+    assert lane.expected_s(clock[0]) == 0.0  # it answers 500 a second: there is room for half a second more
 
 
 def test_a_lane_in_which_nothing_is_answered_is_full(clock: list[float]) -> None:
