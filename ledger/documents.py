@@ -126,8 +126,12 @@ async def draft_documents(region: Workplace, issuer: Issuer, documents: Sequence
     signers = [_signer(region, key) for key in (issuer.licence_key, issuer.code_key, issuer.statement_key)]
     kid = issuer.code_key.key.key_id[:8]
     faces, licences, structures = [], [], []
+    # One call for all seeds: asking the system for randomness costs more than most other steps of a licence.
+    random, drawn = secrets.token_bytes(SEED_SIZE * sum(len(each.holders) for each in documents)), 0
     for position, document in enumerate(documents):
-        face = _face(document, issuer, iat)
+        end = drawn + SEED_SIZE * len(document.holders)
+        face = _face(document, issuer, iat, random[drawn:end])
+        drawn = end
         faces.append(face)
         licences.append(build(face, header=issuer.header))
         structures.append(sig_structure(_code_payload(document, issuer), kid))
@@ -156,9 +160,7 @@ def _signer(region: Workplace, key: RegisteredKey) -> Signer:
     return signer
 
 
-def _face(document: Document, issuer: Issuer, iat: int) -> Face:
-    # One call for all seeds: asking the system for randomness costs more than most other steps of a licence.
-    random = secrets.token_bytes(SEED_SIZE * len(document.holders))
+def _face(document: Document, issuer: Issuer, iat: int, random: bytes) -> Face:
     seeds = [random[at : at + SEED_SIZE] for at in range(0, len(random), SEED_SIZE)]
     return Face(
         iss=issuer.department.iss,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from keys.signer import Signer
 from ledger.events import NO_DOCUMENT, Draft, SubjectPart
 from verifiers import statement
 from verifiers.commitment import event_ref
 from verifiers.encoding import b64u_encode
+
+_SALT_SIZE: Final = 32
 
 
 @dataclass(slots=True)  # not frozen: made for every row
@@ -40,7 +42,12 @@ async def sign_drafts(origin: str, unsigned: Sequence[Unsigned], signer: Signer)
     Facts gain `thing`, `n`, `salt_d`, `subjects` (ids, in the order of the record's parts), `secret` with the first
     event of a thing, and the digests `jws` and `code` where there is a document.
     """
-    prepared = [_payload(origin, each) for each in unsigned]
+    # Asked of the system once: each question costs as much as hashing a kilobyte.
+    salts = os.urandom(_SALT_SIZE * len(unsigned))
+    prepared = [
+        _payload(origin, each, salts[at : at + _SALT_SIZE])
+        for each, at in zip(unsigned, range(0, len(salts), _SALT_SIZE), strict=True)
+    ]
     kid = signer.public_key.kid
     header = statement.header_of(kid)
     payloads = [statement.encoded(payload) for _, _, payload in prepared]
@@ -66,8 +73,8 @@ async def sign_drafts(origin: str, unsigned: Sequence[Unsigned], signer: Signer)
     ]
 
 
-def _payload(origin: str, each: Unsigned) -> tuple[bytes, bytes, dict[str, Any]]:
-    ref, salt_d = event_ref(each.secret, each.n), os.urandom(32)
+def _payload(origin: str, each: Unsigned, salt_d: bytes) -> tuple[bytes, bytes, dict[str, Any]]:
+    ref = event_ref(each.secret, each.n)
     facts = each.facts | {"thing": each.thing, "n": each.n, "salt_d": b64u_encode(salt_d)}
     if each.n == 0:
         facts["secret"] = b64u_encode(each.secret)
