@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.ledger import licensing
 from tests.ledger.licensing import MARKET
 
 CLIENTS = 8
+_TOGETHER = 200
 
 
 class Load:
@@ -28,24 +29,26 @@ class Load:
         self.answers: dict[int, tuple[str, int, str]] = {}
         self.refusals: set[str] = set()
 
-    async def one(self, number: int) -> tuple[str, int, str] | None:
-        """Ask for one licence; gives the answer, or nothing where it was refused."""
-        request = licensing.request(self._region, licensing.food(number), f"load-{number}")
+    async def ask(self, numbers: Sequence[int]) -> bool:
+        """Ask for licences in one batch; tells whether every one was acknowledged."""
+        region = self._region
+        requests = [licensing.request(region, licensing.food(number), f"load-{number}") for number in numbers]
         try:
-            [outcome] = await issue(self._region, licensing.actor(MARKET), [request])
+            outcomes = await issue(region, licensing.actor(MARKET), requests)
         except Refusal as refusal:
-            outcome = refusal
-        if isinstance(outcome, Refusal):
-            self.refusals.add(str(outcome.code))
-            return None
-        answer = (outcome.id, outcome.entry, outcome.licence)
-        assert self.answers.setdefault(number, answer) == answer, "two answers to one request"
-        return answer
+            outcomes = [refusal] * len(numbers)
+        for number, outcome in zip(numbers, outcomes, strict=True):
+            if isinstance(outcome, Refusal):
+                self.refusals.add(str(outcome.code))
+                continue
+            answer = (outcome.id, outcome.entry, outcome.licence)
+            assert self.answers.setdefault(number, answer) == answer, "two answers to one request"
+        return not any(isinstance(outcome, Refusal) for outcome in outcomes)
 
     async def _client(self) -> None:
         while self._going:
             self._number += 1
-            if await self.one(self._number) is None:
+            if not await self.ask([self._number]):
                 await asyncio.sleep(0.05)
 
     async def during(self, harm: Any, before_s: float, after_s: float) -> None:
@@ -65,8 +68,8 @@ class Load:
             return not await unready(self._region)
 
         assert await until(ready), await self._region.readiness()
-        for number in range(1001, self._number + 1):
-            assert await self.one(number) is not None, self.refusals
+        for start in range(1001, self._number + 1, _TOGETHER):
+            assert await self.ask(range(start, min(start + _TOGETHER, self._number + 1))), self.refusals
         entries = [entry for _, entry, _ in self.answers.values()]
         assert len(set(entries)) == len(entries) == self._number - 1000, "one index for two requests"
         return len(entries)
