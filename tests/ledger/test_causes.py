@@ -36,7 +36,7 @@ def insert_licences(tx: Writing, count: int) -> list[str]:
     bulk_insert(
         tx,
         licences,
-        [(id_, *fixed, f"{n}", f"i{n}", "issued", 1, "2026-01-01", None, "valid", b"", n) for n, id_ in enumerate(ids)],
+        [(id_, *fixed, f"{n}", "issued", 1, "2026-01-01", None, "valid", b"", n) for n, id_ in enumerate(ids)],
     )
     bulk_insert(
         tx,
@@ -48,7 +48,8 @@ def insert_licences(tx: Writing, count: int) -> list[str]:
                 n,
                 "issue",
                 0,
-                f"i{n}",
+                f"i{n}".encode(),
+                "X",
                 0,
                 n,
                 f"j{n}".encode(),
