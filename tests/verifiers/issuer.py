@@ -200,9 +200,7 @@ class Issuer:
             lines.append(note.signature_line(key, signature, seconds))
         return add_cosignatures(text, lines)
 
-    def receipt(
-        self, index: int, opening: Opening, size: int | None = None, checkpoint: str | None = None
-    ) -> str:
+    def receipt(self, index: int, opening: Opening, size: int | None = None, checkpoint: str | None = None) -> str:
         """The receipt of entry `index` in the tree of `size` entries."""
         size = len(self.entries) if size is None else size
         hashes = [merkle.leaf_hash(one) for one in self.entries[:size]]
@@ -268,9 +266,7 @@ class Issuer:
         structure = codes.sig_structure(payload, kid)
         return structure, codes.code_text(self.base, codes.build_code(payload, kid, self.sign(name, structure)))
 
-    def issue(
-        self, idx: int = 7, department: str = MARKET, kind: str = "licence.issued", **changes: Any
-    ) -> Issued:
+    def issue(self, idx: int = 7, department: str = MARKET, kind: str = "licence.issued", **changes: Any) -> Issued:
         """Issue one licence with its code: sign both and log them."""
         face = self.face(idx, department, **changes)
         unsigned, compact = self.sign_licence(face, department)
