@@ -122,14 +122,10 @@ class Caller:
                         raise Refused(answer.status_code, answer.json())
                     heard.extend(orjson.loads(line) for line in answer.iter_lines())
             finally:
-                whole = [each for each in heard if "identifier" in each]
-                if whole:
-                    told = [digest(each) for each in whole]
+                told = [digest(each) if "identifier" in each else None for each in heard]
+                if any(told):
                     self.journal.note("rows", client=name, first=first, bodies=bodies, answers=told)
-            later = [each["problem"]["code"] for each in heard if "problem" in each]
-            if later or len(heard) < len(bodies):
-                raise Refused(503 if set(later) <= PASSING else 500, {"code": ",".join(sorted(set(later))) or "(cut)"})
-            return heard
+            return all_there(heard, len(bodies))
 
         answers = self.insist(ask)
         self.told.count("rows", len(answers))
@@ -138,6 +134,14 @@ class Caller:
 
 PASSING = {"writer.busy", "database.unavailable", "commit.unknown", "writer.stopped", "service.busy"}
 """What a row may be refused with while the database is away: it is sent again."""
+
+
+def all_there(heard: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the answers of a batch. Raises `Refused`, as 503 where it has to be sent again, unless all were issued."""
+    later = {str(each["problem"]["code"]) for each in heard if "problem" in each}
+    if later or len(heard) < count:
+        raise Refused(503 if later <= PASSING else 500, {"code": ",".join(sorted(later)) or "(cut)"})
+    return heard
 
 
 def rows(first: int, bodies: list[dict[str, Any]]) -> bytes:
