@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks.figures import figure, table
+from benchmarks.figures import figure, machine, table
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
@@ -39,7 +39,7 @@ def test_a_fall_and_an_append_are_measured(tmp_path: Path) -> None:
 
 def test_a_table_has_a_line_for_each_figure() -> None:
     """And names the machine above."""
-    shown = table([figure("a thing", "-", "us", [1, 3, 2], "another", 4.0)], bench.machine(0.5))
+    shown = table([figure("a thing", "-", "us", [1, 3, 2], "another", 4.0)], machine(0.5))
 
     assert "a thing" in shown.splitlines()[2]
     assert "0.500 of another" in shown
