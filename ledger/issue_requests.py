@@ -26,7 +26,7 @@ PARENTS: Final = ("submission", "material", "licence", "credit_check")
 """Kinds of things in this ledger that a licence can rest on."""
 
 
-@dataclass(slots=True)  # not frozen: made for every row
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: made for every row, and changed by nobody
 class HolderRequest:
     """One holder as the department states it; `id_type` is of GB/T 36903 annex A."""
 

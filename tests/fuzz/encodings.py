@@ -213,7 +213,7 @@ TARGETS = (
         "canonical", ("verifiers.canonical.decode", "verifiers.canonical.decode_object"), _canonical, lambda: VALUES
     ),
     Target("jws.json", ("verifiers.jws.read_json", "verifiers.jws.read_object"), _read_json, lambda: VALUES),
-    Target("jws", ("verifiers.jws.parse_jws",), _parse_jws, _jws_seeds),
+    Target("jws", ("verifiers.jws.parse_jws", "verifiers.jws.read_header"), _parse_jws, _jws_seeds),
     Target(
         "legal_dates",
         ("verifiers.legal_dates.parse_time", "verifiers.legal_dates.parse_date"),
