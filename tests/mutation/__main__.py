@@ -124,6 +124,16 @@ def report(results: Iterable[tuple[Mutant, Outcome]], allowed: dict[str, str]) -
     return "\n".join([*lines, *sorted(survivors)]), killed / max(1, counted)
 
 
+def require_sound(folder: Path, tests: Sequence[str], known: dict[str, Any], sound: set[str]) -> None:
+    """End where tests fail without any fault put in: they would kill every mutant. Each file is tried once."""
+    for file in {name.partition("::")[0] for name in tests} - sound:
+        every = [name for name in known["cost"] if name.startswith(f"{file}::")]
+        outcome, _ = judging.judge(folder, None, every, sum(known["cost"][name] for name in every))
+        if outcome is not Outcome.SURVIVED:
+            sys.exit(f"{file} fails as it is ({outcome}): nothing can be judged by it")
+        sound.add(file)
+
+
 def run(folder: Path, group: str, chosen: Sequence[Mutant]) -> list[tuple[Mutant, Outcome]]:
     """Judge what has not been judged in this copy, writing every result down at once."""
     known = touched(folder, group)
@@ -137,11 +147,13 @@ def run(folder: Path, group: str, chosen: Sequence[Mutant]) -> list[tuple[Mutant
     os.environ["CI"] = "1"
     judging.preload()
     results = []
+    sound: set[str] = set()
     for number, mutant in enumerate(chosen, 1):
         outcome = done.get((mutant.module, mutant.number))
         if outcome is None:
             outcome, took = Outcome.UNTOUCHED, 0.0
             for tests, usual_s in tests_for(mutant, known):
+                require_sound(folder, tests, known, sound)
                 outcome, more = judging.judge(folder, mutant, tests, usual_s)
                 took += more
                 if outcome is not Outcome.SURVIVED:

@@ -81,8 +81,8 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def judge(root: Path, mutant: Mutant, tests: Sequence[str], usual_s: float) -> tuple[Outcome, float]:
-    """Give what became of one mutant, and the seconds it took. POSIX only."""
+def judge(root: Path, mutant: Mutant | None, tests: Sequence[str], usual_s: float) -> tuple[Outcome, float]:
+    """Give what became of one mutant, and the seconds it took; None is no fault at all. POSIX only."""
     start = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -103,15 +103,16 @@ def judge(root: Path, mutant: Mutant, tests: Sequence[str], usual_s: float) -> t
     return (Outcome.SURVIVED if os.WEXITSTATUS(status) == 0 else Outcome.KILLED), took
 
 
-def _child(root: Path, mutant: Mutant, tests: Sequence[str], usual_s: float) -> None:
+def _child(root: Path, mutant: Mutant | None, tests: Sequence[str], usual_s: float) -> None:
     code = 1
     try:
         limit = int(usual_s * PATIENCE + SPARE_S)
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
-        name = mutant.module.removesuffix(".py").replace("/", ".")
-        tree = mutated(root, mutant.module, mutant.number)
-        path = root / mutant.module
-        sys.meta_path.insert(0, _Finder(name, path, compile(tree, str(path), "exec")))
+        if mutant is not None:
+            name = mutant.module.removesuffix(".py").replace("/", ".")
+            tree = mutated(root, mutant.module, mutant.number)
+            path = root / mutant.module
+            sys.meta_path.insert(0, _Finder(name, path, compile(tree, str(path), "exec")))
         quiet = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no", "-W", "ignore"]
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             code = int(pytest.main([*quiet, *tests], [_Few()]))
