@@ -23,6 +23,9 @@ from api.cli import (
     witnesses,
 )
 
+# Identifiers are base64url (RFC 4648 §5): one in 64 begins with "-", and is an argument all the same.
+_TAKES_IDENTIFIER = {"ignore_unknown_options": True}
+
 app = typer.Typer(
     help="电子证照账本 · a ledger for electronic licences",
     no_args_is_help=True,
@@ -39,13 +42,13 @@ app.command("rebuild")(examination.rebuild)
 app.command("backup")(backups.backup)
 app.command("restore")(backups.restore)
 app.command("export")(examination.export)
-app.command("bundle")(examination.bundle)
+app.command("bundle", context_settings=_TAKES_IDENTIFIER)(examination.bundle)
 app.command("erase")(examination.erase)
 app.command("import")(importing.import_backlog)
 app.command("monitor")(monitor.monitor)
 keys.app.command("register")(registered_keys.register)
 keys.app.command("take-over")(registered_keys.take_over)
-keys.app.command("compromised")(registered_keys.compromised)
+keys.app.command("compromised", context_settings=_TAKES_IDENTIFIER)(registered_keys.compromised)
 keys.app.command("index-again")(registered_keys.index_again)
 app.add_typer(keys.app, name="keys")
 app.add_typer(catalogue.departments_app, name="departments")

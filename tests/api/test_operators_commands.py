@@ -61,6 +61,17 @@ def test_keys_are_registered_replaced_and_given_up(tmp_path: Path) -> None:
     assert store.signer(f"{MARKET}/licence").public_key.kid == new["kid"] != stolen
 
 
+@pytest.mark.parametrize("identifier", ["-r754LBq9JqvLQF6YpdTcQ", "--54LBq9JqvLQF6YpdTcQ"])
+@pytest.mark.usefixtures("region_on_disk")
+def test_an_identifier_that_begins_with_a_hyphen_is_no_option(identifier: str) -> None:
+    """One in 64 does, and a stolen key is given up under it as under any other."""
+    told = _run("keys", "compromised", identifier, "--since", "3", exit_code=1)
+    assert (told["error"], told["key"]) == ("key.unknown", identifier)
+    asked = CliRunner().invoke(app, ["bundle", identifier])
+    assert asked.exit_code == 1
+    assert "licence.unknown" in asked.output
+
+
 @pytest.mark.usefixtures("region_on_disk")
 def test_what_a_stolen_key_costs_is_shown_before_it_is_given_up(tmp_path: Path) -> None:
     """By name, since an entry or a time that says its zone; nothing happens until somebody says yes."""
