@@ -2,16 +2,16 @@
 
 What counts is how long a call would wait, not only how many do. Each kind of call has a lane: calls under way times the
 seconds between two answers is what the next one would wait (Little's law). Where that passes the bound, or nothing has
-been answered for so long, or this turn of the event loop has worked for too long already, the call is turned away with
-503 and `Retry-After`. A few are always let in, so that a lane that was slow finds out when it no longer is.
+been answered for so long, the call is turned away with 503 and `Retry-After`. A few are always let in, so that a lane
+that was slow finds out when it no longer is.
 
 How long one takes is known late: by the time the first of a burst are answered all of it would be in. So a lane takes
 in only so many more than it answers before it has counted again.
 """
 
-import asyncio
+from __future__ import annotations
+
 from time import perf_counter
-from types import TracebackType
 from typing import Final
 
 import structlog
@@ -24,14 +24,10 @@ LONG: Final = frozenset({"/v1/licences/batch", "/v1/batches"})
 """Calls that take as long as what is in them; bounded by number."""
 FREE: Final = 64
 """Calls of one kind under way that are never too many: a machine that others use may be slow to serve even these."""
-FREE_IN_TURN: Final = 128
-"""Calls that one turn of the event loop always lets in."""
 BURST: Final = 192
 """Calls by which a lane may grow from one count of its answers to the next."""
 WINDOW_S: Final = 0.5
 """Answers are counted for so long; those of calls that are worked on together come in bursts."""
-TURN_SHARE: Final = 0.25
-"""Part of the longest wait that one turn of the event loop may take from those who come in it."""
 MAX_RETRY_S: Final = 30
 
 
@@ -59,14 +55,14 @@ class Lane:
             return max(expected, self._wait_s)
         return expected if expected > self._wait_s else 0.0
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
+        """Note a call that is let in."""
         if self.under_way == 0:
             self._last = perf_counter()  # nobody waited until now
         self.under_way += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def leave(self) -> None:
+        """Note a call that was answered, or gave up."""
         now = self._last = perf_counter()
         self._busy = self._busy and self.under_way >= FREE
         self.under_way -= 1
@@ -82,6 +78,36 @@ class Lane:
             self._room = max(FREE, self.under_way) + BURST
 
 
+class Arriving:
+    """The place of a call whose body is still coming: among those who wait for theirs, then in its lane.
+
+    A body that takes its time keeps nobody out whose call has come whole.
+    """
+
+    __slots__ = ("_admission", "_among", "_path")
+
+    def __init__(self, admission: Admission, path: str) -> None:
+        self._admission = admission
+        self._path = path
+        self._among: Lane | None = admission.bodies
+        admission.bodies.take()
+
+    def whole(self) -> None:
+        """Go into the lane, the body being there. Raises `Refusal` service.busy where that is full by now."""
+        self.leave()
+        place = self._admission.place(self._path)
+        if isinstance(place, Refusal):
+            raise place
+        self._among = place
+        place.take()
+
+    def leave(self) -> None:
+        """Give the place back, whichever it is."""
+        if self._among is not None:
+            self._among.leave()
+            self._among = None
+
+
 class Admission:
     """The lanes of a process, used from its event loop. `wait_s` bounds how long who is let in may expect to wait."""
 
@@ -90,8 +116,7 @@ class Admission:
         self._wait_s = wait_s
         self._lanes = {path: Lane(most_long, float("inf")) for path in LONG}
         self._lanes |= {path: Lane(1 << 30, float("inf")) for path in ALWAYS}
-        self._turn: float | None = None
-        self._in_turn = 0
+        self.bodies = Lane(most, float("inf"))
         self._turned_away = 0
         self._told = 0.0
 
@@ -102,21 +127,22 @@ class Admission:
             lane = self._lanes[path] = Lane(self._most, self._wait_s)
         now = perf_counter()
         expected = lane.expected_s(now)
-        if path not in ALWAYS and (expected or self._turn_is_long(now)):
-            return self._away(expected, now)
-        return lane
+        return self._away(expected, now) if expected else lane
 
-    def _turn_is_long(self, now: float) -> bool:
-        """Whether calls that came in with this one have kept the loop busy for too long already."""
-        if self._turn is None:
-            self._turn, self._in_turn = now, 1
-            asyncio.get_running_loop().call_soon(self._end_turn)  # after all that came in with this one
-            return False
-        self._in_turn += 1
-        return self._in_turn > FREE_IN_TURN and now - self._turn > TURN_SHARE * self._wait_s
+    def arriving(self, path: str) -> Lane | Arriving | Refusal:
+        """Return where a call is whose body has still to come, taken already, or service.busy.
 
-    def _end_turn(self) -> None:
-        self._turn = None
+        What is to be streamed has its lane from the start; for others there has to be room now, and when it has come.
+        """
+        lane = self.place(path)
+        if isinstance(lane, Refusal):
+            return lane
+        if path in LONG or path in ALWAYS:
+            lane.take()
+            return lane
+        if self.bodies.under_way >= self._most:
+            return self._away(self._wait_s, perf_counter())
+        return Arriving(self, path)
 
     def _away(self, expected: float, now: float) -> Refusal:
         self._turned_away += 1

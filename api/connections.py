@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, takewhile
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 from weakref import WeakKeyDictionary
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from api.front import Front
 from api.settings import Settings
+from api.turns import Turns
 
 BACKLOG: Final = 2048
 LOOK_S: Final = 1.0
@@ -58,6 +62,9 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._crowd = _crowds.setdefault(server_state, _Crowd(self.loop))
+        self._door: Front | None = getattr(config.loaded_app, "front", None)
+        self._reading = False
+        self._begun: tuple[RequestResponseCycle, Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the server has it
         """Take a place, or that of one who does not use it; where there is none, go."""
@@ -75,13 +82,52 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; whoever is in the middle of a head is watched until it is whole."""
+        self._reading = True
         super().data_received(data)
+        self._reading = False
+        begun, self._begun = self._begun, None
+        if begun is not None and not self.transport.is_closing():
+            self._begin(*begun)
         cycle: RequestResponseCycle | None = self.cycle  # none before the first head
         speechless = self._crowd.speechless
-        if cycle is not None and cycle.scope is self.scope and not cycle.response_complete:
+        if cycle is not None and cycle.scope is self.scope and (begun or not cycle.response_complete):
             speechless.pop(self, None)
         elif self not in speechless and not self.transport.is_closing():
             self._crowd.watch(speechless, self)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        # Whether its body has come, too, is known when what was received is read to its end.
+        if self._reading:
+            self._begun = cycle, app
+        else:
+            self._begin(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Have a call answered; one that has come whole is first let in, or sent away, which costs next to nothing."""
+        plain = cycle.keep_alive and not cycle.more_body and cycle.scope["method"] != "HEAD"
+        if self._door is None or not plain or self.pipeline:
+            super()._start_asgi_task(cycle, app)
+            return
+        said = self._door.let_in(cast(MutableMapping[str, Any], cycle.scope))
+        if said is None:
+            self._crowd.turns.begin(partial(self._start, self._door, cycle, app))
+        else:
+            self._crowd.turns.say(partial(self._send_away, cycle, said))
+
+    def _start(self, door: Front, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.disconnected:
+            door.give_up(cast(MutableMapping[str, Any], cycle.scope))
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _send_away(self, cycle: RequestResponseCycle, said: bytes) -> None:
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        line, _, rest = said.partition(b"\r\n")
+        dated = [b"%b: %b" % header for header in cycle.default_headers]
+        self.transport.write(b"\r\n".join([line, *dated, rest]))
+        cycle.response_started = cycle.response_complete = True
+        self.on_response_complete()
 
     def pause_writing(self) -> None:
         """Watch a caller who does not take the answer."""
@@ -108,10 +154,11 @@ class Connection(HttpToolsProtocol):
 
 
 class _Crowd:
-    """The connections of one server that are watched, each with the time since when, the longest first."""
+    """The connections of one server: those that are watched, since when, the longest first; and what waits its turn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.turns = Turns(loop)
         self._clock: asyncio.TimerHandle | None = None
         self.speechless: dict[Connection, float] = {}
         self.deaf: dict[Connection, float] = {}

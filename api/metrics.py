@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from ledger.clock import SystemClock
+from ledger.errors import Code
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -72,6 +73,8 @@ class Metrics:
         self.answers = Answers()
         self.registry.register(self.answers)
         self.refusals = Counter("elicence_refusals_total", "Refusals by code.", ["code"], registry=self.registry)
+        self.sent_away = self.refusals.labels(str(Code.SERVICE_BUSY))
+        """Of these, callers who were not let in; at hand, because looking a counter up costs more than counting."""
         self.verdicts = Counter("elicence_verdicts_total", "Verdicts by outcome.", ["outcome"], registry=self.registry)
         self.queue = Gauge("elicence_writer_queue", "Proposals waiting for the writer.", registry=self.registry)
         self.preparers_ready = Gauge(

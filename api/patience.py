@@ -27,9 +27,12 @@ class Patience:
         self._late: set[asyncio.Task[Any]] = set()
         self._clock: asyncio.TimerHandle | None = None
 
-    def lent(self, receive: Receive) -> Receive:
-        """Return a `receive` that raises `Refusal` body.too_slow when the body takes too long."""
-        return _Lent(self, receive, self._seconds)
+    def lent(self, receive: Receive, whole: Callable[[], None]) -> Receive:
+        """Return a `receive` that raises `Refusal` body.too_slow when the body takes too long.
+
+        `whole` is called once, when all of it has come; what it raises, `receive` does.
+        """
+        return _Lent(self, receive, self._seconds, whole)
 
     async def wait(self, receive: Receive, until: float) -> Message:
         """Return the next message, come by `until` in the loop's time. Raises `Refusal` body.too_slow."""
@@ -62,14 +65,15 @@ class Patience:
 class _Lent:
     """The `receive` of one call; once the body is whole nothing is bounded any more."""
 
-    __slots__ = ("_began", "_patience", "_receive", "_seconds", "_size", "_whole")
+    __slots__ = ("_began", "_patience", "_receive", "_seconds", "_size", "_then", "_whole")
 
-    def __init__(self, patience: Patience, receive: Receive, seconds: float) -> None:
+    def __init__(self, patience: Patience, receive: Receive, seconds: float, then: Callable[[], None]) -> None:
         self._patience = patience
         self._receive = receive
         self._seconds = seconds
         self._began = asyncio.get_running_loop().time()
         self._size = 0
+        self._then = then
         self._whole = False
 
     async def __call__(self) -> Message:
@@ -79,4 +83,6 @@ class _Lent:
         message = await self._patience.wait(self._receive, until)
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
+        if self._whole and message["type"] == "http.request":
+            self._then()
         return message

@@ -1,7 +1,9 @@
 """From exceptions to answers: one place for every route, called through the framework or directly."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -13,6 +15,8 @@ from api import problems
 from api.metrics import Metrics
 from ledger.errors import Code, Refusal
 
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
+"""Header of every answer."""
 _BY_STATUS = {404: Code.PATH_UNKNOWN, 405: Code.METHOD_NOT_ALLOWED, 413: Code.BODY_TOO_LARGE, 415: Code.BODY_MEDIA_TYPE}
 
 
@@ -47,6 +51,25 @@ def answer_to(request: Request, error: Exception) -> Response:
     return respond(request, refusals)
 
 
+def sent_away(app: FastAPI, headers: Iterable[tuple[bytes, bytes]], busy: Refusal) -> bytes:
+    """Return the answer to a call that is not let in, from its status line on, and count it.
+
+    One of a few dozen texts that are made once: under overload it is written more often than any other.
+    """
+    app.state.metrics.sent_away.inc()
+    wanted = dict(headers).get(b"accept-language")
+    language: problems.Language = "zh" if wanted is None else problems.language_of(wanted.decode("latin-1"))
+    return _sent_away(busy.code, busy.facts["retry_after"], language, app.state.settings.base_url)
+
+
+@lru_cache(256)
+def _sent_away(code: Code, seconds: int, language: problems.Language, base: str) -> bytes:
+    answer = _answer([Refusal(code, retry_after=seconds)], language, base)
+    lines = [b"HTTP/1.1 %d %s" % (answer.status_code, HTTPStatus(answer.status_code).phrase.encode())]
+    lines += [name + b": " + value for name, value in [*answer.raw_headers, NO_SNIFFING]]
+    return b"\r\n".join([*lines, b"", bytes(answer.body)])
+
+
 def _refusals(request: Request, error: Exception) -> Sequence[Refusal]:
     if isinstance(error, Refusal):
         return [error]
@@ -72,7 +95,10 @@ def _tell(request: Request, error: Exception) -> None:
 def respond(request: Request, refusals: Sequence[Refusal]) -> Response:
     """Return the problem answer for `refusals` in the caller's language (RFC 9457)."""
     language = problems.language_of(request.headers.get("accept-language"))
-    base = request.app.state.settings.base_url
+    return _answer(refusals, language, request.app.state.settings.base_url)
+
+
+def _answer(refusals: Sequence[Refusal], language: problems.Language, base: str) -> Response:
     one = problems.problem(refusals[0], language, base)
     document = one if len(refusals) == 1 else problems.many(refusals, language, base)
     headers = {"Content-Language": "zh-CN" if language == "zh" else "en", "Cache-Control": "no-store"}

@@ -14,6 +14,7 @@ from uvicorn.loops.uvloop import uvloop_loop_factory
 from api import connections
 from api.connections import ACCEPTED_IN_TURN, Bounds, Connection, keep_to, listeners, server_options
 from api.settings import Settings
+from api.turns import Turns
 
 LARGE = b"x" * 50_000_000
 
@@ -55,6 +56,77 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said:
 
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class _Door:
+    """Lets in all but those who ask for /full, and notes who was given up."""
+
+    def __init__(self) -> None:
+        self.given_up = 0
+
+    def let_in(self, scope: MutableMapping[str, Any]) -> bytes | None:
+        """Send away who asks for /full."""
+        return b"HTTP/1.1 503 Full\r\ncontent-length: 4\r\n\r\nfull" if scope["path"] == "/full" else None
+
+    def give_up(self, _: MutableMapping[str, Any]) -> None:
+        """Note it."""
+        self.given_up += 1
+
+
+@pytest.fixture(name="door")
+def _door(monkeypatch: pytest.MonkeyPatch) -> _Door:
+    door = _Door()
+    monkeypatch.setattr(_app, "front", door, raising=False)
+    return door
+
+
+FULL = b"POST /full HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"
+
+
+@pytest.mark.usefixtures("door")
+async def test_who_is_sent_away_keeps_his_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """His next call is answered over it, even after a while; calls behind which others wait go the long way."""
+    async with _server(monkeypatch, Bounds(100, head_s=0.1)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        assert await _ask(reader, writer, FULL) == b"full"
+        await asyncio.sleep(0.4)
+        assert await _ask(reader, writer, GET) == b"empty"
+        writer.write(FULL + GET + FULL + FULL)
+
+        answers = [await _ask(reader, writer, b"") for _ in range(4)]
+
+        assert answers == [b"ab", b"empty", b"ab", b"full"]
+        writer.close()
+
+
+@pytest.mark.usefixtures("door")
+async def test_a_call_whose_body_is_still_coming_is_left_to_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is neither let in nor sent away before there is all of it."""
+    async with _server(monkeypatch, Bounds(100, head_s=60)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(FULL[:-1])
+        await asyncio.sleep(0.05)
+
+        assert await _ask(reader, writer, b"b") == b"ab"
+        writer.close()
+
+
+async def test_a_caller_who_leaves_before_his_turn_is_not_served(monkeypatch: pytest.MonkeyPatch, door: _Door) -> None:
+    """His call is given up when its turn comes."""
+    waiting: list[Any] = []
+    monkeypatch.setattr(Turns, "begin", lambda _, call: waiting.append(call))
+    async with _server(monkeypatch, Bounds(100, head_s=60)) as (port, server):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        while not waiting:
+            await asyncio.sleep(0.01)
+        writer.close()
+        while server.server_state.connections:
+            await asyncio.sleep(0.01)
+
+        waiting[0]()
+
+        assert door.given_up == 1 and not server.server_state.tasks
 
 
 SLOW_HEADS = {

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from api import admission, patience
-from api.admission import BURST, FREE, FREE_IN_TURN, Admission, Lane
+from api.admission import BURST, FREE, Admission, Arriving, Lane
 from api.app import create_app
 from api.direct_route import DirectRoute, RouteTable
 from api.patience import Patience
@@ -90,15 +90,15 @@ def test_a_lane_is_full_when_the_next_would_wait_too_long(clock: list[float]) ->
     """Calls under way times the time between two answers is what counts; a few are always let in."""
     lane = Lane(most=10_000, wait_s=1.0)
     for _ in range(200):
-        lane.__enter__()
+        lane.take()
     for _ in range(100):  # one answer every 10 ms
         clock[0] += 0.01
-        lane.__exit__(None, None, None)
-        lane.__enter__()
+        lane.leave()
+        lane.take()
     assert lane.expected_s(clock[0]) == pytest.approx(2.0, rel=0.05)
 
     for _ in range(200 - FREE + 1):
-        lane.__exit__(None, None, None)
+        lane.leave()
 
     assert lane.expected_s(clock[0]) == 0.0
 
@@ -108,13 +108,13 @@ def test_a_lane_takes_in_a_burst_as_fast_as_it_answers(clock: list[float]) -> No
     lane = Lane(most=10_000, wait_s=1.0)
     for _ in range(FREE + BURST):
         assert lane.expected_s(clock[0]) == 0.0
-        lane.__enter__()
+        lane.take()
     assert lane.expected_s(clock[0]) >= 1.0
 
     for _ in range(FREE + BURST):
         clock[0] += 0.002
-        lane.__exit__(None, None, None)
-        lane.__enter__()
+        lane.leave()
+        lane.take()
 
     assert lane.expected_s(clock[0]) == 0.0  # it answers 500 a second: there is room for half a second more
 
@@ -123,7 +123,7 @@ def test_a_lane_in_which_nothing_is_answered_is_full(clock: list[float]) -> None
     """Where the database hangs there are no answers to count, and nobody is let in beyond the first few."""
     lane = Lane(most=10_000, wait_s=1.0)
     for _ in range(FREE):
-        lane.__enter__()
+        lane.take()
     assert lane.expected_s(clock[0]) == 0.0
 
     clock[0] += 1.5
@@ -137,31 +137,92 @@ async def test_calls_are_bounded_by_number_and_probes_are_not() -> None:
     for _ in range(100):
         place = door.place("/v1/verify")
         assert isinstance(place, Lane)
-        place.__enter__()
+        place.take()
     batch = door.place("/v1/licences/batch")
     assert isinstance(batch, Lane)
 
-    with batch:
-        refused = [door.place("/v1/verify"), door.place("/v1/licences/batch")]
+    batch.take()
+    refused = [door.place("/v1/verify"), door.place("/v1/licences/batch")]
+    batch.leave()
 
     assert [each.code for each in refused if isinstance(each, Refusal)] == [Code.SERVICE_BUSY] * 2
     assert all(each.facts["retry_after"] >= 1 for each in refused if isinstance(each, Refusal))
     assert isinstance(door.place("/healthz"), Lane) and isinstance(door.place("/v1/licences/batch"), Lane)
 
 
-async def test_one_turn_of_the_loop_lets_in_only_what_it_can_serve(clock: list[float]) -> None:
-    """Work done at once keeps those waiting who came in the same turn; the next turn begins afresh."""
-    door = Admission(most=10_000, wait_s=1.0, most_long=1)
+def test_bodies_that_are_still_coming_keep_nobody_out_whose_call_is_whole() -> None:
+    """They have a lane of their own, bounded by number, and go into that of their call once they are whole."""
+    door = Admission(most=2, wait_s=60, most_long=1)
+    coming = [door.arriving("/v1/verify") for _ in range(2)]
+    assert isinstance(door.arriving("/v1/verify"), Refusal)
+    lane = door.place("/v1/verify")
+    assert isinstance(lane, Lane)
+    lane.take()
+    lane.take()
 
-    places = []
-    for _ in range(2 * FREE_IN_TURN):
-        places.append(door.place("/v1/verify"))
-        clock[0] += 0.002
-    await asyncio.sleep(0)
+    for each in coming:
+        assert isinstance(each, Arriving)
+        with pytest.raises(Refusal) as refused:
+            each.whole()
+        each.leave()
+        assert refused.value.code == Code.SERVICE_BUSY
 
-    let_in = [isinstance(each, Lane) for each in places]
-    assert let_in == [True] * FREE_IN_TURN + [False] * FREE_IN_TURN
-    assert isinstance(door.place("/v1/verify"), Lane)
+    lane.leave()
+    lane.leave()
+    last = door.arriving("/v1/verify")
+    assert isinstance(last, Arriving)
+    last.whole()
+    assert (door.bodies.under_way, lane.under_way) == (0, 1)
+    last.leave()
+    assert (door.bodies.under_way, lane.under_way) == (0, 0)
+
+
+def test_a_batch_has_its_lane_before_its_rows_come() -> None:
+    """Its body is read while it is worked on, and may take as long as the rows do."""
+    door = Admission(most=2, wait_s=60, most_long=1)
+
+    first = door.arriving("/v1/licences/batch")
+
+    assert isinstance(first, Lane) and (first.under_way, door.bodies.under_way) == (1, 0)
+    assert isinstance(door.arriving("/v1/licences/batch"), Refusal)
+
+
+@pytest.mark.parametrize(("asked", "language"), [([], "zh-CN"), ([(b"accept-language", b"en")], "en")])
+async def test_who_is_sent_away_as_he_comes_is_told_what_all_are(
+    asked: list[tuple[bytes, bytes]], language: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    """The short way and the long one give the same answer, and both are counted."""
+    async with service_on(sqlite_url, tmp_path, max_calls=32) as service:
+        front = service.http._transport.app.front  # type: ignore[attr-defined] # the transport of the tests
+        for _ in range(32):
+            front._admission.place("/v1/verify").take()
+        long = await service.http.post("/v1/verify", content=b"{}", headers={"accept-language": language})
+
+        said = front.let_in({"type": "http", "method": "POST", "path": "/v1/verify", "headers": asked})
+        counted = (await service.http.get("/metrics")).text
+
+    head, _, body = said.partition(b"\r\n\r\n")
+    line, *headers = head.split(b"\r\n")
+    assert (line, body) == (b"HTTP/1.1 503 Service Unavailable", long.content)
+    short = httpx.Headers([tuple(each.split(b": ", 1)) for each in headers])
+    assert short == long.headers
+    assert 'elicence_refusals_total{code="service.busy"} 2.0' in counted
+    assert 'route="/v1/verify",status="503"} 2.0' in counted
+
+
+async def test_a_call_that_is_let_in_and_given_up_leaves_its_place(sqlite_url: str, tmp_path: Path) -> None:
+    """Its caller left before it was begun."""
+    async with service_on(sqlite_url, tmp_path) as service:
+        front = service.http._transport.app.front  # type: ignore[attr-defined] # the transport of the tests
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/verify", "headers": []}
+
+        lane = front._admission.place("/v1/verify")
+
+        assert front.let_in(scope) is None
+        assert lane.under_way == 1
+        front.give_up(scope)
+
+        assert lane.under_way == 0
 
 
 async def test_a_full_service_answers_503_before_it_reads_the_body(sqlite_url: str, tmp_path: Path) -> None:
@@ -170,7 +231,7 @@ async def test_a_full_service_answers_503_before_it_reads_the_body(sqlite_url: s
         front = service.http._transport.app.front  # type: ignore[attr-defined] # the transport of the tests
         lane = front._admission.place("/v1/verify")
         for _ in range(32):
-            lane.__enter__()
+            lane.take()
 
         answer = await service.http.post("/v1/verify", content=b"{never read")
         alive = await service.http.get("/healthz")
@@ -205,7 +266,7 @@ async def test_a_call_that_is_cancelled_by_others_stays_cancelled(monkeypatch: p
     monkeypatch.setattr(patience, "LOOK_S", 0.01)
 
     async def call() -> Any:
-        return await Patience(60).lent(asyncio.Event().wait)()  # type: ignore[arg-type] # never returns
+        return await Patience(60).lent(asyncio.Event().wait, lambda: None)()  # type: ignore[arg-type] # never returns
 
     task = asyncio.create_task(call())
     await asyncio.sleep(0.03)

@@ -162,8 +162,8 @@ def _overload(found: Run, capacity: float, presented: list[str]) -> None:
     statuses = dict(sorted(over.statuses().items()))
     found.says(
         f"       | offered for {over.seconds:.0f} s over {form.connections} connections: {over.sent / over.seconds:.0f}"
-        f" a second ({over.sent / over.seconds / capacity:.1f} times capacity), and {over.unsent} that found no free"
-        f" connection; answers {statuses}; refusals {dict(over.codes)}"
+        f" a second ({over.sent / over.seconds / capacity:.1f} times capacity), and {over.unsent / over.seconds:.0f}"
+        f" a second that found every connection waiting; answers {statuses}; refusals {dict(over.codes)}"
     )
     found.says(
         f"       | served meanwhile: {over.good / over.seconds:.0f} a second; accepted, p50 / p99: issue"
@@ -181,11 +181,11 @@ def _overload(found: Run, capacity: float, presented: list[str]) -> None:
         watch.memory - watch.first.memory <= most,
     )
     if form.timed:
-        bound = round(WAITS * settings.max_wait_ms * watch.starved)
+        bound = WAITS * settings.max_wait_ms
         slowest = max(over.quantile_ms(kind, 0.99) for kind in over.taken_ms)
         found.holds(
-            f"p99 of what was let in: {slowest} ms; bound: {bound} ms, {WAITS} times the longest wait, and"
-            f" {watch.starved:.1f} times that because others had the cores",
+            f"p99 of what was let in: {slowest} ms; bound: {bound} ms, {WAITS} times the longest wait"
+            f" (others had the cores: what took 1 s took {watch.starved:.1f} s)",
             slowest <= bound,
         )
 
@@ -204,8 +204,7 @@ def _recovered(found: Run, presented: list[str]) -> None:
         quiet = http.get("/readyz").status_code == 200 and _figure(http, "elicence_writer_queue") == 0
         time.sleep(0.05)
     found.holds(f"after {time.monotonic() - began:.1f} s it is ready and nothing waits", quiet)
-    with Watch(pid_of(found.process)) as watch:
-        after = found.offer(0, found.form.capacity_s, POLITE, presented)
+    after = found.offer(0, found.form.capacity_s, POLITE, presented)
     slowest = max(after.quantile_ms(kind, 0.99) for kind in after.taken_ms)
     found.says(
         f"       | then a modest load: {after.good / after.seconds:.0f} a second over {POLITE} connections,"
@@ -213,8 +212,8 @@ def _recovered(found: Run, presented: list[str]) -> None:
     )
     found.holds("it is served, all of it", after.good == after.answered > 0 and not after.broken)
     if found.form.timed:
-        bound = round(found.service.settings.max_wait_ms * watch.starved)
-        found.holds(f"within the bound: {bound} ms", slowest <= bound)
+        bound = found.service.settings.max_wait_ms
+        found.holds(f"within the longest wait: {bound} ms", slowest <= bound)
 
 
 def _figure(http: httpx.Client, name: str) -> float:
@@ -287,16 +286,15 @@ def _files_given_back(pid: int, before: int) -> bool:
 
 TREATED = {
     "head by the byte": {"closed"},
-    "body by the byte": {"408", "503", "closed"},
+    "body by the byte": {"408", "closed"},
     "answer never read": {"closed"},
-    "body declared huge": {"413", "503", "closed"},
-    "body without an end": {"413", "503", "closed"},
+    "body declared huge": {"413", "closed"},
+    "body without an end": {"413", "closed"},
     "silent": {"closed"},
     "reset in a request": {"gone"},
     "gone before the answer": {"gone"},
 }
-"""What each kind may see; one that still sends when it is told may miss the word (RFC 9112 §9.6), and where many bodies
-do not come there is no place for more of them (503)."""
+"""What each kind may see; one that still sends when it is told may miss the word (RFC 9112 §9.6)."""
 
 
 def _politely(found: Run, over: threading.Event, waits: list[float], refused: Counter[int]) -> None:
