@@ -127,7 +127,7 @@ def report(results: Iterable[tuple[Mutant, Outcome]], allowed: dict[str, str]) -
 def require_sound(folder: Path, tests: Sequence[str], known: dict[str, Any], sound: set[str]) -> None:
     """End where tests fail without any fault put in: they would kill every mutant. Each file is tried once."""
     for file in {name.partition("::")[0] for name in tests} - sound:
-        every = [name for name in known["cost"] if name.startswith(f"{file}::")]
+        every = [name for name in known["cost"] if name.startswith(f"{file}::") and name not in known["failed"]]
         outcome, _ = judging.judge(folder, None, every, sum(known["cost"][name] for name in every))
         if outcome is not Outcome.SURVIVED:
             sys.exit(f"{file} fails as it is ({outcome}): nothing can be judged by it")
@@ -176,6 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     read.add_argument("--folder", type=Path, help="a copy made before, instead of one of the last commit")
     asked = read.parse_args(arguments)
     folder = (asked.folder or copy_of_last_commit()).resolve()
+    if folder != ROOT.resolve():
+        # From there, so that its modules and its tests are what is loaded, down to the package they are in.
+        again = [sys.executable, "-m", "tests.mutation", *(sys.argv[1:] if arguments is None else arguments)]
+        return subprocess.run([*again, "--folder", str(folder)], cwd=folder).returncode
     modules = asked.module or GROUPS[asked.group].modules
     every = [mutant for module in modules for mutant in mutants(folder, module)]
     chosen = every
