@@ -205,24 +205,7 @@ def test_what_was_built_reads_as_if_it_had_been_presented(face: Face, erased: fr
 )  # fmt: skip
 def test_what_no_reader_accepts_is_not_accepted_because_it_was_built(changes: dict[str, Any]) -> None:
     """Whatever `parse` refuses, or reads in a way of its own, is left to it."""
-    face = Face(
-        iss=f"{BASE}/d/{DEPARTMENT}",
-        vct=f"{BASE}/types/11100000MB00000C90901/1",
-        vct_integrity="sha256-VOBiSRjpcXg66xOmtucxmJqyHVOkLgdYZDlUEQp+3cU=",
-        iat=1_800_000_000,
-        identifier="1.2.156.3005.2.X",
-        version=1,
-        region="610000",
-        issued_on=date(2026, 11, 21),
-        valid_from=date(2026, 11, 21),
-        valid_until=None,
-        status_uri=f"{BASE}/status-lists/7",
-        status_idx=1,
-        holders=(Holder("person", "示例甲", "111", "1", bytes(32)),),
-        fields={},
-        seed=bytes(32),
-    )
-    face = replace(face, **changes)
+    face = replace(ISSUED, **changes)
     unsigned = build(face, header=header_segment(b"certificate"))
 
     found = outcome_of(lambda: parsed(face, unsigned, SIGNATURES[:64]))

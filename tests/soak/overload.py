@@ -286,15 +286,16 @@ def _files_given_back(pid: int, before: int) -> bool:
 
 TREATED = {
     "head by the byte": {"closed"},
-    "body by the byte": {"408", "closed"},
+    "body by the byte": {"408", "503", "closed"},
     "answer never read": {"closed"},
-    "body declared huge": {"413", "closed"},
-    "body without an end": {"413", "closed"},
+    "body declared huge": {"413", "503", "closed"},
+    "body without an end": {"413", "503", "closed"},
     "silent": {"closed"},
     "reset in a request": {"gone"},
     "gone before the answer": {"gone"},
 }
-"""What each kind may see; one that still sends when it is told may miss the word (RFC 9112 §9.6)."""
+"""What each kind may see; one that still sends when it is told may miss the word (RFC 9112 §9.6), and who
+comes while the lane of his call is full is told so before his body is read (503)."""
 
 
 def _politely(found: Run, over: threading.Event, waits: list[float], refused: Counter[int]) -> None:
