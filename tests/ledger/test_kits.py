@@ -17,7 +17,7 @@ from ledger.kits import Made, make_kit
 from ledger.receipts import receipt_of
 from ledger.region import Region
 from ledger.status_tokens import path_of
-from tests.ledger import cases
+from tests.ledger import cases, followed_peers
 from tests.ledger.licensing import FOOD, MARKET, food, furnish, issued
 from tests.region import OPERATOR
 from tests.regions import RegionsWorld, regions_world
@@ -51,13 +51,14 @@ async def world(
 
 
 async def published(region: Region, n: int = 1) -> tuple[Issued, str]:
-    """Issue a licence and wait until its status is served; gives it and its receipt."""
+    """Issue a licence and wait until its status is served, no later than the log; gives it and its receipt."""
     licence = await issued(region, MARKET, food(n))
     receipt = await receipt_of(region, licence.entry, wait=True)
     await cases.trusted(region)
     path = path_of(int(parse(licence.licence).status_uri.rpartition("/")[2]))
     for _ in range(400):
         if region.files.exists(path):
+            await followed_peers.published(region)
             return licence, receipt
         await asyncio.sleep(0.02)
     raise AssertionError("the status list was never served")
@@ -136,8 +137,8 @@ async def test_a_kit_judges_licences_of_peers_until_the_grace_is_over(
     await cases.upheld(a, cases.target(licence.id))
     await a.status.pulse.stop()
     await a.status.step()
-    for _ in range(2):
-        await world[B].following.step()
+    await followed_peers.published(a)  # a list that is ahead of the log counts once the log was followed as far
+    await world[B].following.step()
     fell = judged(await make_kit(b, [A]), b, licence, receipt)
     assert (fell.outcome, fell.reasons) == (Outcome.INVALID, (Reason.SUSPENDED,))  # it can still be appealed
 
