@@ -21,6 +21,7 @@ from ledger.documents import Document, HolderValue, Issuer, Signed
 from ledger.errors import Code, Refusal
 from ledger.field_checks import check_face, check_validity
 from ledger.grants import area_of
+from ledger.ids import new_id
 from ledger.issue_requests import HolderRequest, IssueRequest
 from ledger.licence_events import ISSUED
 from ledger.lineage import BasisSound
@@ -29,7 +30,6 @@ from ledger.status_slots import Slot, half_year
 from ledger.type_definition import TypeDefinition
 from ledger.vault import Vault
 from ledger.workplace import Workplace
-from verifiers.encoding import b64u_encode
 from verifiers.identifier import Identifier
 from verifiers.identity import expand_citizen_number
 
@@ -158,20 +158,22 @@ def document_of(
     today: date,
     by: dict[str, str],
     introduced: set[str],
+    run: bytes,
 ) -> Document:
-    """Make the first document of a licence; `introduced` are the subjects that documents before it introduce."""
+    """Make the first document of a licence whose identifier is of `run`; `introduced` are the subjects that documents
+    before it introduce.
+    """
     request, definition = checked.request, checked.type.definition
     serial = new_serial(definition, request)
-    random = secrets.token_bytes(48)
     facts: dict[str, Any] = {**by, "change": "issue", "rests_on": edges(request)}
     if request.submission is not None:
         facts["submission"] = request.submission
     return Document(
         event=ISSUED,
         kind=ISSUED,
-        thing=b64u_encode(random[:16]),
+        thing=new_id(run),
         n=0,
-        secret=random[16:],
+        secret=secrets.token_bytes(32),
         type=checked.type,
         area=checked.area,
         version=1,

@@ -14,6 +14,11 @@ WARNINGS: Final = "warnings"
 """Where a writing connection to PostgreSQL keeps what it was warned of, in its `info`."""
 
 _SQLITE_BUSY_S = 10
+# Pages of the write-ahead log before it is folded back, 64 MiB: a page that several commits touch is written back once.
+_LOG_PAGES = 16_000
+# KiB. A commit of a batch changes thousands of pages all over the indexes; where the writer cannot keep them it writes
+# some twice, and reads again what it has just written.
+_WRITER_CACHE, _READER_CACHE = 64_000, 16_000
 # A process that waits longer than this for the head row says so instead of hanging; a server that vanished is noticed.
 _POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 _POSTGRES_CONNECT = {
@@ -51,13 +56,14 @@ def sqlite_engine(url: URL, *, write: bool) -> Engine:
         connection.isolation_level = None  # we say BEGIN ourselves
         if write:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA wal_autocheckpoint=4000")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
+            connection.execute(f"PRAGMA cache_size=-{_WRITER_CACHE}")
         else:
             connection.execute("PRAGMA query_only=ON")
+            connection.execute(f"PRAGMA cache_size=-{_READER_CACHE}")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
-        connection.execute("PRAGMA cache_size=-16000")
 
     @event.listens_for(engine, "handle_error")
     def renew(context: ExceptionContext) -> None:

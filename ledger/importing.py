@@ -25,7 +25,7 @@ from ledger.documents import Document, Issuer, draft_documents
 from ledger.errors import Code, Refusal
 from ledger.events import Draft
 from ledger.field_checks import LAST_DAY, face_faults
-from ledger.ids import new_id
+from ledger.ids import new_id, new_run
 from ledger.issue_requests import IssueRequest, parse_issue
 from ledger.issued import Issued, answer_to
 from ledger.issuing import CHUNK, is_stale
@@ -225,10 +225,12 @@ async def _import_checked(
     known = await region.database.read(lambda tx: subjects.resolve(tx, region.vault, numbers))
     slots = await take_slots(region, [_day(each.request.face.valid_until) for each in checked])
     introduced: set[str] = set()
+    run = new_run()
     by = acted(actor)
     macs = [_number_mac(region, each) for each in checked]
     rows = [
-        _document(each, known, slot, mac, by, introduced) for each, slot, mac in zip(checked, slots, macs, strict=True)
+        _document(each, known, slot, mac, by, introduced, run)
+        for each, slot, mac in zip(checked, slots, macs, strict=True)
     ]
     try:
         signed = await draft_documents(region, issuer, rows, int(now.timestamp()))
@@ -255,6 +257,7 @@ def _document(
     mac: bytes,
     by: dict[str, str],
     introduced: set[str],
+    run: bytes,
 ) -> Document:
     request, face = checked.request, checked.request.face
     imported = Imported(request.issuer, date.fromisoformat(request.issued_on), request.assurance, checked.warnings)
@@ -279,7 +282,7 @@ def _document(
     return Document(
         event=IMPORTED,
         kind=IMPORTED,
-        thing=new_id(),
+        thing=new_id(run),
         n=0,
         secret=secrets.token_bytes(32),
         type=checked.type,

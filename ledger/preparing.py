@@ -18,6 +18,7 @@ from ledger.catalogue import Catalogue
 from ledger.composing import Authorisation, Checked, check_request, document_of, look_up, proposal_of, take_slots
 from ledger.documents import Issuer, draft_documents
 from ledger.errors import Code, Refusal
+from ledger.ids import new_run
 from ledger.issue_requests import IssueRequest
 from ledger.issued import Given, Written, given_of
 from ledger.proposals import IdempotencyKey
@@ -171,8 +172,9 @@ async def _sealed(
     issuer, today = grounds.issuer, day_of(grounds.now)
     slots = await take_slots(place, [each.valid_until for each in checked.values()])
     introduced: set[str] = set()
+    run = new_run()
     documents = [
-        document_of(each, issuer, grounds.known, slot, today, acted(each.request.actor or actor), introduced)
+        document_of(each, issuer, grounds.known, slot, today, acted(each.request.actor or actor), introduced, run)
         for each, slot in zip(checked.values(), slots, strict=True)
     ]
     signed = await draft_documents(place, issuer, documents, int(grounds.now.timestamp()))

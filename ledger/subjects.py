@@ -14,7 +14,7 @@ from ledger.among import rows_among
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event
-from ledger.ids import new_id
+from ledger.ids import new_id, new_run
 from ledger.tables.subjects import subject_index, subjects
 from ledger.vault import Vault
 from verifiers.encoding import b64u_decode, b64u_encode
@@ -51,11 +51,12 @@ def resolve(tx: Reading, vault: Vault, numbers: Iterable[Number]) -> dict[Number
     wanted = {number: vault.blinds(*number) for number in set(numbers)}
     hits = _look_up(tx, [blind for blinds in wanted.values() for blind in blinds])
     fresh: dict[tuple[int, bytes], str] = {}
+    run = new_run()
     result = {}
     for number, blinds in wanted.items():
         known = next((hits[blind] for blind in blinds if blind in hits), None)
         # Two spellings of one number (15 and 18 digits) share a hash, so they share a new subject too.
-        subject = known or fresh.setdefault(blinds[0], new_id())
+        subject = known or fresh.setdefault(blinds[0], new_id(run))
         result[number] = Known(subject, blinds[0], known is None)
     return result
 
