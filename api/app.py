@@ -50,6 +50,7 @@ from api.peer_caller import PeerDoor
 from api.peer_calls import SignedCalls
 from api.rendering import Rendering
 from api.settings import Settings
+from keys.signer import KeyStore
 from ledger.batches import BatchRunner
 from ledger.following import Following
 from ledger.foreign_tending import ForeignTending
@@ -90,12 +91,15 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, region: Region | None = None) -> Service:
-    """Return the application for `settings`; with a `region` given, that one is served and left open at the end."""
+def create_app(settings: Settings, region: Region | None = None, store: KeyStore | None = None) -> Service:
+    """Return the application for `settings`; with a `region` given, that one is served and left open at the end.
+
+    Without one the region is opened, with `store` where that is open already.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        running = region or await open_region(settings)
+        running = region or await open_region(settings, store=store)
         try:
             async with _serving(app, running, settings):
                 yield

@@ -5,6 +5,7 @@ import os
 import secrets
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from keys.certification import from_pem_or_der
 from keys.errors import AlreadyExists, KeyStoreError
 from keys.file_store import FileKeyStore
 from keys.password import STANDARD, TESTING_ONLY
+from keys.signer import KeyStore
 from ledger.engines import normal_url
 from ledger.errors import Code, Refusal
 from ledger.region import Region
@@ -104,21 +106,26 @@ def serve(
     with answering():
         if settings.workers > 1 and normal_url(settings.database_url).get_backend_name() == "sqlite":
             raise Refusal(Code.WORKERS_ON_SQLITE)
-        if example:
-            asyncio.run(_prepare_example(settings))
-            typer.echo(f"示例客户端 example clients: {EXAMPLE_FOLDER / 'clients.json'}")
-        elif settings.workers == 1:
-            asyncio.run(_check(settings))
+        store = None
+        with ThreadPoolExecutor(1) as aside:
+            if example:
+                asyncio.run(_prepare_example(settings))
+                typer.echo(f"示例客户端 example clients: {EXAMPLE_FOLDER / 'clients.json'}")
+            elif settings.workers == 1:
+                store = aside.submit(open_store, settings)
+            # Imported here: no other command waits for the web framework, which takes as long as all the rest of it;
+            # and meanwhile the key store is opened, which takes nearly as long.
+            from api.cli.serving import run
+        opened = None if store is None else store.result()
+        if opened is not None:
+            asyncio.run(_check(settings, opened))
         typer.echo(f"{settings.base_url} (http://{settings.host}:{settings.port})")
-        # Imported here: no other command waits for the web framework, which takes as long as all the rest of it.
-        from api.cli.serving import run
-
-        run(settings)
+        run(settings, opened)
 
 
-async def _check(settings: Settings) -> None:
+async def _check(settings: Settings, store: KeyStore) -> None:
     """Open and close the region once, so that what is missing is said in one line instead of a trace."""
-    region = await open_region(settings, takes_over=False)
+    region = await open_region(settings, store=store, takes_over=False)
     await region.close()
 
 

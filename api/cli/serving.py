@@ -13,13 +13,14 @@ from uvicorn.supervisors import Multiprocess
 from api.app import create_app
 from api.connections import keep_to, listeners, server_options
 from api.settings import Settings, environment
+from keys.signer import KeyStore
 
 _MOST_PREPARERS = 4
 _NOT_STARTED = 3
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to stop; requests under way are finished first."""
+def run(settings: Settings, store: KeyStore | None = None) -> None:
+    """Serve until told to stop; requests under way are finished first. `store` spares one process opening it anew."""
     if settings.preparers is None:
         settings = settings.model_copy(update={"preparers": _usual_preparers(settings.workers)})
     if settings.workers > 1:
@@ -29,7 +30,7 @@ def run(settings: Settings) -> None:
         Multiprocess(config, sockets=listeners(config.bind_socket())).run()
         return
     keep_to(settings)
-    config = uvicorn.Config(_settled(create_app(settings)), **server_options(settings))
+    config = uvicorn.Config(_settled(create_app(settings, store=store)), **server_options(settings))
     server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):
         server.run(sockets=listeners(config.bind_socket()))
