@@ -1,5 +1,16 @@
-"""`python -m api.cli`: the same as `elicence`."""
+"""`elicence`, and `python -m api.cli`: where the command begins.
 
-from api.cli.main import main
+The module is loaded again by every process that a service with several of them starts (multiprocessing runs the main
+module of the first one anew); so it names nothing that takes long to load.
+"""
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    from api.cli.main import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

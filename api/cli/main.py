@@ -68,8 +68,3 @@ witnesses.app.command("unwatch")(witness_service.unwatch)
 witnesses.app.command("watched")(witness_service.watched)
 witnesses.app.command("renew")(witness_service.renew_keys)
 app.add_typer(witnesses.app, name="witnesses")
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

@@ -17,6 +17,9 @@ from keys.signer import KeyStore
 
 _MOST_PREPARERS = 4
 _NOT_STARTED = 3
+# A serving process that says nothing for so long hangs, and is replaced. Five seconds, which is usual, is less than one
+# needs on a busy machine only to load its packages: it was killed and started again for ever.
+_SILENT_S = 30
 
 
 def run(settings: Settings, store: KeyStore | None = None) -> None:
@@ -25,7 +28,7 @@ def run(settings: Settings, store: KeyStore | None = None) -> None:
         settings = settings.model_copy(update={"preparers": _usual_preparers(settings.workers)})
     if settings.workers > 1:
         os.environ.update(environment(settings))
-        named: dict[str, Any] = {"factory": True, "workers": settings.workers}
+        named: dict[str, Any] = {"factory": True, "workers": settings.workers, "timeout_worker_healthcheck": _SILENT_S}
         config = uvicorn.Config("api.cli.serving:application", **named, **server_options(settings))
         Multiprocess(config, sockets=listeners(config.bind_socket())).run()
         return

@@ -1,9 +1,10 @@
-"""Two service processes on one PostgreSQL: one log, whoever writes, whoever publishes."""
+"""Several serving processes on one PostgreSQL: one log, whoever writes, whoever publishes."""
 
 from __future__ import annotations
 
+import os
 import random
-import socket
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli.demo_service import DemoService, ServiceProcess, prepared
+from api.cli.demo_service import DemoService, ServiceProcess, free_port, prepared
 from api.cli.http_client import Refused
+from api.settings import Settings
 from benchmarks import requests
 from tests.journeys.test_kills import audited
+from tests.soak.processes import tree
 
 OPERATOR = "TWO-1"
 SECONDS = 8
@@ -74,9 +77,7 @@ def test_two_services_write_one_log(postgres_url: str, tmp_path: Path, monkeypat
     seed = int(time.time())
     print(f"seed {seed}")
     first = prepared(tmp_path)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     second = first.model_copy(update={"port": port, "tiles": tmp_path / "other-public"})
     processes = [ServiceProcess(settings, tmp_path) for settings in (first, second)]
     try:
@@ -106,6 +107,48 @@ def test_two_services_write_one_log(postgres_url: str, tmp_path: Path, monkeypat
         for process in processes:
             process.stop()
     audited(services[0])
+
+
+def test_one_command_serves_with_two_processes(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is killed is replaced while the other answers; the command ends both."""
+    monkeypatch.setenv("ELICENCE_DATABASE_URL", str(postgres_url))
+    settings = prepared(tmp_path).model_copy(update={"workers": 2, "preparers": 0})
+    process = ServiceProcess(settings, tmp_path)
+    try:
+        process.start()
+        assert process.pid is not None
+        first, second = serving(process.pid)
+        entries = {issued(settings, tmp_path, number) for number in range(10)}
+        os.kill(first, signal.SIGKILL)
+        after = serving(process.pid, without=first)
+        assert len(after) == 2 and second in after
+        entries |= {issued(settings, tmp_path, number) for number in range(10, 20)}
+    finally:
+        process.stop()
+    assert len(entries) == 20
+    assert not [each for each in after if Path(f"/proc/{each}").exists()]
+    with httpx.Client() as http:
+        audited(DemoService(settings, tmp_path, http))
+
+
+def serving(pid: int, without: int | None = None) -> list[int]:
+    """Wait for the two serving processes below the command's and give their ids."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = [each for each in tree(pid)[1:] if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        if len(found) == 2 and without not in found:
+            return found
+        time.sleep(0.1)
+    pytest.fail("there were never two serving processes")
+
+
+def issued(settings: Settings, folder: Path, number: int) -> int:
+    """Issue a licence over a new connection, which either process may accept; gives its entry."""
+    with httpx.Client(base_url=settings.base_url, timeout=60) as http:
+        client = DemoService(settings, folder, http).client(requests.ISSUER)
+        return int(client.post("/v1/licences", requests.licence(number), operator=OPERATOR)["entry"])
 
 
 def assert_same_log(one: httpx.Client, other: httpx.Client, last: int) -> None:
