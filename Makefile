@@ -7,6 +7,8 @@ BIN = .venv/bin
 WORKERS ?= 2
 # More for pytest: make test ARGS="-k receipt -x"
 ARGS ?=
+# Tests, demo and benchmarks start services by the hundred. Without byte code each compiles every module first.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Say what each target does
