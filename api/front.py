@@ -28,6 +28,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Whole = Callable[[int, list[tuple[bytes, bytes]], bytes | memoryview], bool]
 
 SLOW_S: Final = 1
 """Answers that take longer are logged."""
@@ -39,6 +40,8 @@ _HUNG_UP: Final = 499
 _NO_ROUTE: Final = "(none)"
 _LET_IN: Final = "elicence.let_in"
 """Member of a scope: route and lane of a call that was let in as it came."""
+WHOLE: Final = "elicence.whole"
+"""Member of a scope: what writes a whole answer at once, or says that it has to go in parts."""
 
 _Found = tuple[DirectRoute, dict[str, Any]] | None
 
@@ -188,6 +191,9 @@ async def _send(response: Response, scope: Scope, receive: Receive, send: Send) 
     status = response.status_code
     if isinstance(response, StreamingResponse) or response.background is not None:
         await response(scope, receive, send)
+        return status
+    whole: Whole | None = scope.get(WHOLE)
+    if whole is not None and whole(status, response.raw_headers, response.body):
         return status
     await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": response.body})

@@ -13,18 +13,31 @@ from uvicorn.loops.uvloop import uvloop_loop_factory
 
 from api import connections
 from api.connections import ACCEPTED_IN_TURN, Bounds, Connection, keep_to, listeners, server_options
+from api.front import WHOLE
 from api.settings import Settings
 from api.turns import Turns
 
 LARGE = b"x" * 50_000_000
 
 
+WHOLES = {"/whole": b"plain", "/broken": b"a\r\nb: c", "/nul": b"a\0"}
+"""Paths that are answered at once, with the value of a header."""
+
+
 async def _app(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-    """Answer with what was sent, or with very much."""
+    """Answer with what was sent, with very much, or at once and with what became of that."""
     body, more = b"", True
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
+    if (value := WHOLES.get(scope["path"])) is not None:
+        headers = [(b"content-length", b"5"), (b"x-value", value)]
+        if WHOLE not in scope:
+            body = b"parts"
+        elif scope[WHOLE](200, headers, b"whole"):
+            return
+        else:
+            body = b"never"
     answer = LARGE if scope["path"] == "/large" else body or b"empty"
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(answer))]})
     for start in range(0, len(answer), 1 << 20):
@@ -108,6 +121,33 @@ async def test_a_call_whose_body_is_still_coming_is_left_to_the_service(monkeypa
         await asyncio.sleep(0.05)
 
         assert await _ask(reader, writer, b"b") == b"ab"
+        writer.close()
+
+
+@pytest.mark.usefixtures("door")
+async def test_an_answer_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body together, dated, and the connection goes on; one that is to end is left to the server."""
+    async with _server(monkeypatch, Bounds(100, head_s=60)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /whole HTTP/1.1\r\nHost: x\r\n\r\n")
+        status, date, *rest = (await reader.readuntil(b"whole")).split(b"\r\n")
+        assert status == b"HTTP/1.1 200 OK" and date.startswith(b"date: ")
+        assert rest == [b"content-length: 5", b"x-value: plain", b"", b"whole"]
+
+        assert await _ask(reader, writer, GET) == b"empty"
+        assert await _ask(reader, writer, b"GET /whole HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == b"parts"
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize("path", [b"/broken", b"/nul"])
+async def test_a_header_that_would_be_two_is_not_written(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gets text of a caller into a header must not be able to write another one."""
+    async with _server(monkeypatch, Bounds(100, head_s=60)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        assert await _ask(reader, writer, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n") == b"never"
         writer.close()
 
 
