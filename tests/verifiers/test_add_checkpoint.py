@@ -122,3 +122,13 @@ def test_a_log_is_known_by_the_hash_of_its_origin() -> None:
     text = vectors("tlog")["cosignature_v1_ed25519"][0]["note"]
 
     assert origin_hash(text.split("\n")[0]) == "000de184301123b9278c086a7d9f68c9577e83872224c197058fd90784ea9706"
+
+
+def test_a_request_is_bounded_to_the_byte() -> None:
+    """256 KiB, and 63 hashes."""
+    assert (add_checkpoint.MAX_BYTES, add_checkpoint.MAX_PROOF) == (262_144, 63)
+    room = add_checkpoint.MAX_BYTES - len(format_request(0, (), "x")) + 1
+    assert parse_request(format_request(0, (), "x" * room)).note_text == "x" * room
+
+    with pytest.raises(Malformed):
+        parse_request(format_request(0, (), "x" * (room + 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -123,3 +124,32 @@ def test_decode_object_wants_an_object() -> None:
     assert canonical.decode_object(b'{"a":[]}') == {"a": []}
     with pytest.raises(Malformed, match="not an object"):
         canonical.decode_object(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ([2**53 - 1, 1.5], "a float, which our documents never hold"),
+        ([2**53], "an integer of 2**53 or more"),
+        ([-(2**53)], "an integer of 2**53 or more"),
+        ([{"é": 1}], "a key that is not ASCII text"),
+        ([{1: 1}], "a key that is not ASCII text"),
+    ],
+)
+def test_what_cannot_be_written_is_named(value: Any, fault: str) -> None:
+    """So that whoever sent a document of a hundred members finds it."""
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        canonical.encode(value)
+
+
+def test_documents_are_32_levels_deep_at_most() -> None:
+    """That many are written and read, one more is neither."""
+    deep: Any = 1
+    for _ in range(canonical.MAX_DEPTH):
+        deep = [deep]
+
+    assert canonical.MAX_DEPTH == 32 and canonical.decode(canonical.encode(deep)) == deep
+    with pytest.raises(ValueError, match="nested deeper than 32"):
+        canonical.encode([deep])
+    with pytest.raises(Malformed):
+        canonical.decode(b"[" * 33 + b"1" + b"]" * 33)

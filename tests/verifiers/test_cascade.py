@@ -308,3 +308,19 @@ def test_the_gravest_act_names_the_state_and_notice_names_none() -> None:
 def test_the_worked_example_holds() -> None:
     """The example in the module's docstring is run."""
     assert doctest.testmod(cascade).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "state"),
+    [
+        ("annul", "annulled"),
+        ("penalty_revoke", "penalty_revoked"),
+        ("withdraw", "withdrawn"),
+        ("cancel", "cancelled"),
+        ("transfer_out", "transferred_out"),
+        ("expire", "expired"),
+    ],
+)
+def test_each_act_that_ends_a_licence_has_a_state_of_its_own(act: str, state: str) -> None:
+    """The names are stored, served and compared."""
+    assert STATE_OF_ACT[act] == state and len(STATE_OF_ACT) == 6

@@ -160,3 +160,11 @@ def test_a_base_with_a_path_makes_no_code() -> None:
         code_text("https://ledger.example/region", build_code(PAYLOAD, KID, bytes(64)))
     with pytest.raises(ValueError):
         build_code(PAYLOAD, b"1", bytes(64))
+
+
+def test_a_payload_that_ends_before_its_flags_is_refused() -> None:
+    """Nothing is read behind the end."""
+    data = format_payload(PAYLOAD)
+
+    for end in range(len(data)):
+        assert reason_of(parse_payload, data[:end]) is Reason.CODE

@@ -1,6 +1,8 @@
 """Dynamic codes: minted without a server, good for about a minute."""
 
+import base64
 import datetime as dt
+import hmac
 
 import pytest
 from hypothesis import given
@@ -79,3 +81,18 @@ def test_wrong_lengths_cannot_be_minted() -> None:
     for base, handle, key in ((BASE, b"1", KEY), (BASE, HANDLE, b"1"), ("ledger", HANDLE, KEY)):
         with pytest.raises(ValueError):
             mint(base, handle, key, NOW)
+
+
+def test_a_base_with_a_slash_at_its_end_is_the_same_base() -> None:
+    """And the text is upper case, which packs best."""
+    assert mint(BASE + "/", HANDLE, KEY, NOW) == mint(BASE, HANDLE, KEY, NOW)
+    assert mint(BASE, HANDLE, KEY, NOW).startswith("HTTPS://LEDGER.EXAMPLE/C/")
+
+
+def test_a_code_is_what_the_format_says() -> None:
+    """Version, handle, slice and ten bytes of HMAC-SHA-256, written a second time here, in base32."""
+    number = int(NOW.timestamp()) // 30
+    mac = hmac.new(KEY, b"elicence/dynamic/v1\0" + HANDLE + number.to_bytes(8, "big"), "sha256").digest()[:10]
+    data = b"\x01" + HANDLE + bytes([number % 256]) + mac
+
+    assert mint(BASE, HANDLE, KEY, NOW).rpartition("/")[2] == base64.b32encode(data).decode().rstrip("=")

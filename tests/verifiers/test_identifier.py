@@ -82,3 +82,9 @@ def test_parts_of_the_wrong_shape_cannot_be_joined(parts: tuple[str, str, str, i
     """Our own mistake is a `ValueError`."""
     with pytest.raises(ValueError):
         Identifier(*parts)
+
+
+def test_what_is_wrong_with_an_identifier_has_a_code() -> None:
+    """Programs that import old licences compare them."""
+    names = ("shape", "type_code", "issuer", "serial", "version", "check")
+    assert [each.value for each in IdentifierFinding] == [f"identifier.{name}" for name in names]

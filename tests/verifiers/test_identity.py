@@ -119,3 +119,16 @@ def test_regions_of_today_and_of_the_past_have_names() -> None:
     assert region_name("440524") == "广东省潮阳县"
     assert not region_known("999999")
     assert not region_known("61011")
+
+
+def test_what_is_wrong_with_a_number_has_a_code() -> None:
+    """Programs that import old licences compare them."""
+    assert [each.value for each in NumberFinding] == [
+        "number.length",
+        "number.alphabet",
+        "number.checksum",
+        "number.inner_checksum",
+        "number.date",
+        "number.region",
+        "number.type",
+    ]

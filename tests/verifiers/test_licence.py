@@ -13,7 +13,7 @@ from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.errors import Malformed, Reason
 from verifiers.jws import encode_segment, read_json
 from verifiers.legal_dates import day_begins
-from verifiers.licence import Face, Holder, Imported, Unsigned, build, header_segment, parse, present
+from verifiers.licence import ErasedHolder, Face, Holder, Imported, Unsigned, build, header_segment, parse, present
 
 ISSUER = Issuer()
 HEADER = header_segment(b"certificate")
@@ -235,3 +235,13 @@ def test_an_old_media_type_is_refused() -> None:
         parse(build(ISSUER.face(), header=header).compact(SIGNATURE))
 
     assert caught.value.reason is Reason.TOKEN_TYPE
+
+
+def test_what_is_signed_openly_of_a_holder() -> None:
+    """Kind and role; also of one that was erased, with the digests that were signed then."""
+    known = Holder("person", "示例甲", "999", "N1", seed(1), "示例角色")
+    unsigned = build(ISSUER.face(holders=(known, ErasedHolder("person", ("D",), "另一角色"))), header=HEADER)
+    first, second = payload_of(unsigned)["holders"]
+
+    assert first == {"_sd": list(unsigned.holder_digests[0]), "kind": "person", "role": "示例角色"}
+    assert second == {"_sd": ["D"], "kind": "person", "role": "另一角色"}

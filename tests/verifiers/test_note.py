@@ -258,3 +258,17 @@ def test_signing_is_deterministic_to_the_byte() -> None:
 
     assert key.to_text() == example["vkey"]
     assert checkpoint.sign_checkpoint(head, [(key, private.sign)]) == example["note"]
+
+
+@pytest.mark.parametrize("change", ["time", "longer", "shorter"])
+def test_a_timed_line_of_another_length_or_beyond_all_times_is_refused(change: str) -> None:
+    """Under a known key, before anything is checked with it; 2^63 - 1 is the last second."""
+    key, sign = WITNESSES[0]
+    seconds = 2**63 if change == "time" else 7
+    line = note.signature_line(key, sign(checkpoint.message(key, TEXT, seconds)), seconds)
+    blob = {"time": line.blob, "longer": line.blob + b"\0", "shorter": line.blob[:-1]}[change]
+    text = note.format_note(TEXT, [SignatureLine(line.name, line.key_id, blob)])
+
+    with pytest.raises(SignatureFailed) as caught:
+        note.check_lines(note.parse_note(text), [key], checkpoint.message)
+    assert "wrong length or time" in caught.value.detail

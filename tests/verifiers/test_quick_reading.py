@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -297,3 +298,28 @@ def test_disclosures_are_put_where_the_plain_walk_puts_them(token: SdJwt) -> Non
 
     assert found == expected
     assert token.jws.payload == before
+
+
+def test_claims_are_no_deeper_than_they_may_be() -> None:
+    """Arrays count as objects do, whichever reader looks."""
+    inner: Any = "x"
+    for _ in range(DEPTH_MAX + 1):
+        inner = [inner]
+
+    for fields in ({"a": inner}, {"a": {"b": inner[0]}}):
+        with pytest.raises(Malformed):
+            resolve(SdJwt(Jws({}, USUAL | {"fields": fields}, b"", b""), "", (), None))
+
+
+@pytest.mark.parametrize("value", ["a\x00b", "a"])
+def test_no_name_or_value_holds_a_null(value: str) -> None:
+    """JSON can spell one; no document of ours holds one."""
+    text = b64u_encode(json.dumps(["AAAAAAAAAAAAAAAAAAAAAA", "name", value]).encode())
+    payload = USUAL | {"fields": {"_sd": [b64u_encode(sha256(text.encode()).digest())]}}
+    sd_jwt = SdJwt(Jws({}, payload, b"", b""), "", (text,), None)
+
+    if value == "a":
+        assert resolve(sd_jwt)["fields"] == {"name": "a"}
+    else:
+        with pytest.raises(Malformed):
+            resolve(sd_jwt)

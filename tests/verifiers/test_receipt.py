@@ -177,3 +177,8 @@ def test_openings_with_extra_bytes_are_refused() -> None:
     opening = LOG.openings[123]
     with pytest.raises(VerificationError):
         commitment.open_leaf(Opening.from_bytes(opening.to_bytes() + b"\n"))
+
+
+def test_a_receipt_is_named_and_begins_as_c2sp_says() -> None:
+    """tlog-proof, version 1."""
+    assert (receipt.HEADER, receipt.SUFFIX) == ("c2sp.org/tlog-proof@v1", ".tlog-proof")

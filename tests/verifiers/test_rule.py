@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_logic.cert_logic import certLogic
 
+from tests.verifiers.issuer import reason_of
 from tests.verifiers.made_up_rules import Maker
 from verifiers.errors import Malformed, Reason, VerificationError
 from verifiers.rule import MAX_DEPTH, MAX_NODES, MAX_TEXT, parse_rule, rule_data
@@ -319,3 +320,25 @@ def test_what_is_made_up_is_worth_comparing() -> None:
 
     assert set(outcomes) == {True, False, Reason.RULE_FIELD, Reason.RULE}
     assert min(outcomes[True], outcomes[False]) > 120
+
+
+@pytest.mark.parametrize("operator", ["<", ">", "<=", ">=", "after", "before", "not-after", "not-before"])
+def test_comparisons_take_two_or_three_operands(operator: str) -> None:
+    """As CertLogic has them."""
+    value: Any = day(var("payload.valid_until")) if operator.endswith(("after", "before")) else 1
+
+    for count, good in ((1, False), (2, True), (3, True), (4, False)):
+        assert (reason_of(parse_rule, {operator: [value] * count}) is None) is good
+
+
+def test_a_fault_names_its_place() -> None:
+    """As a path of operators and numbers of operands."""
+    with pytest.raises(Malformed) as caught:
+        parse_rule({"and": [True, {"===": [{"+": [1, "x"]}, 1]}]})
+
+    assert caught.value.detail.startswith("/and/1/===/0/+/1")
+
+
+def test_only_plain_values_are_looked_for_in_an_array() -> None:
+    """An array in an array is no element to compare with."""
+    assert judged({"in": [var("payload.fields.scopes"), var("payload.fields.scopes")]}) is Reason.RULE

@@ -141,3 +141,8 @@ def test_garbage_is_refused(data: bytes) -> None:
     """Nothing but `Malformed` comes of bytes that are no statement."""
     with pytest.raises(Malformed):
         statement.parse(data)
+
+
+def test_the_header_of_a_statement_names_suite_key_and_kind() -> None:
+    """And nothing else, in canonical JSON."""
+    assert statement.header_of("K") == b'{"alg":"ES256","kid":"K","typ":"' + statement.TYP.encode() + b'"}'

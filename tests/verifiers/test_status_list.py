@@ -13,7 +13,7 @@ from tests.vectors import vectors
 from tests.verifiers.issuer import LIST_URI, MARKET, NOW, ORIGIN, SLOTS, Issuer
 from verifiers.encoding import b64u_encode
 from verifiers.errors import Malformed, Reason, VerificationError
-from verifiers.jws import parse_jws
+from verifiers.jws import encode_segment, parse_jws
 from verifiers.status_list import TYP, AsOf, StatusList, compress, inflate, open_status_list, pack, read_status_list
 from verifiers.trust_document import Position, Revocation
 
@@ -168,3 +168,18 @@ def test_a_token_without_end_is_refused() -> None:
     late = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 
     assert refusal(ISSUER.status_token(expires_at=late)) is Reason.STATUS
+
+
+@pytest.mark.parametrize("member", ["iat", "exp"])
+def test_times_beyond_2_to_the_37_are_refused(member: str) -> None:
+    """The year 6325: whoever names a later one has counted in milliseconds."""
+    for seconds, good in ((2**37, True), (2**37 + 1, False)):
+        payload = {"sub": LIST_URI, "status_list": {"bits": 1, "lst": compress(b"\0")}, "iat": 0, "exp": 0}
+        head, body = ({"alg": "ES256", "typ": TYP}, payload | {member: seconds})
+        token = f"{encode_segment(head)}.{encode_segment(body)}.{b64u_encode(bytes(64))}"
+        jws = parse_jws(token, typ=TYP, reason=Reason.STATUS, limit=10_000)
+        if good:
+            assert read_status_list(jws).bits == 1
+        else:
+            with pytest.raises(Malformed):
+                read_status_list(jws)

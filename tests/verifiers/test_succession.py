@@ -226,3 +226,24 @@ def test_what_a_stolen_key_leaves_good_only_shrinks(said: list[tuple[int | None,
             good.append((-1 if size is None else size, moment))
     assert good == sorted(good, key=lambda each: -each[0])
     assert [each[1] for each in good] == sorted((each[1] for each in good), reverse=True)
+
+
+GONE = "is changed or no longer named"
+TOLD = {
+    "another region": "the list of 620000 cannot follow that of 610000",
+    "the same number": "list 5 is not later than list 5",
+    "a former address lost": "an address it had is no longer named: https://old.example",
+    "a number given away": "number 1 is given to another department",
+    "a type lost": f"type {OLD.types[0].code}@1 is no longer named",
+    "a type's number": f"type {OLD.types[0].code}@1 has another number or another address",
+    "a minor version lost": f"a minor version of type {OLD.types[0].code}@1 is no longer named",
+    "a list's number given away": "number 1 is given to another status list",
+    "a rule lost": f"version {rule().name.version} of rule {rule().name.id} {GONE}",
+    "an equivalence lost": f"version {equivalence().version} of equivalence {equivalence().id} {GONE}",
+}
+
+
+@pytest.mark.parametrize("change", TOLD)
+def test_what_was_taken_back_is_told(change: str) -> None:
+    """To the operator who has to ask the other region what happened."""
+    assert [one.detail for one in check_succession(OLD, FORBIDDEN[change][1](OLD))] == [TOLD[change]]

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.verifiers.issuer import LIST_URI, NOW, ORIGIN, REGION, Issuer, judge
+from tests.verifiers.issuer import BASE, LIST_URI, MARKET, NOW, ORIGIN, REGION, Issued, Issuer, judge
 from tests.verifiers.judged import GOOD, HOUR, ISSUER, PINNED, TRUST, given_to
 from verifiers.checkpoint_cache import CheckpointCache
+from verifiers.encoding import b64u_encode
 from verifiers.errors import Reason, VerificationError
+from verifiers.jws import encode_segment
 from verifiers.licence import Imported, present
 from verifiers.note import KeyType, NoteKey
 from verifiers.policy import Seen, SeenList
@@ -233,3 +235,85 @@ def test_nothing_presented_makes_verify_fail(presented: str | bytes, receipt: st
     for shape in ("{}", "{}~{}~", "HTTPS://A/V#{}", "c2sp.org/tlog-proof@v1\n{}"):
         text = shape.replace("{}", presented.decode("latin-1") if isinstance(presented, bytes) else presented)
         assert judge(text, TRUST, receipt=receipt).outcome is not Outcome.VALID
+
+
+def test_a_verdict_shows_all_that_a_whole_licence_says() -> None:
+    """Under these names: programs take them."""
+    licence = given_to().licence
+
+    assert licence is not None and set(licence) == {
+        "fields", "holders", "identifier", "issued_on", "issuer", "number", "region", "type",
+        "valid_from", "valid_until", "version",
+    }  # fmt: skip
+    assert licence["issuer"]["id"] == licence["type"]["code"][:18] and set(licence["issuer"]) == {"id", "iss", "names"}
+    assert set(licence["type"]) == {"code", "major", "names"} and licence["issued_on"] == "2026-11-21"
+    imported = Imported("示例原发证机关", dt.date(2001, 1, 1), "declared", ())
+    issued = ISSUER.issue(71, kind="licence.imported", imported=imported, object="示例标的")
+    shown = given_to(issued.compact, receipt=ISSUER.receipt(issued.index, issued.opening)).licence
+    assert shown is not None and set(shown) - set(licence) == {"imported", "object"}
+
+
+def test_a_status_list_from_the_future_says_that_our_clock_is_behind() -> None:
+    """It is signed, so its time counts; a tolerance of minutes is for clocks that are only a little wrong."""
+    late = ISSUER.status(TRUST, issued_at=NOW + 2 * HOUR)
+
+    assert Reason.CLOCK_BEHIND in given_to(status=[late]).reasons
+
+
+def test_a_licence_that_names_a_key_says_that_nobody_proved_to_hold_it() -> None:
+    """Unless it was asked for."""
+    unsigned, _ = ISSUER.sign_licence(ISSUER.face(72))
+    payload = unsigned.payload | {"cnf": {"jwk": {"kty": "EC"}}}
+    header = unsigned.signing_input.split(b".")[0].decode()
+    signing_input = f"{header}.{encode_segment(payload)}".encode()
+    signature = ISSUER.sign(f"{MARKET}/licence", signing_input)
+    text = f"{signing_input.decode()}.{b64u_encode(signature)}~" + "".join(f"{one}~" for one in unsigned.disclosures)
+
+    assert Note.BINDING_UNCHECKED in given_to(text).notes
+    assert Note.BINDING_UNCHECKED not in given_to().notes
+
+
+def test_a_department_signs_in_the_name_it_had_below_a_former_address() -> None:
+    """Licences of before a move stay good; no other address will do."""
+    moved = "https://new.example"
+    document = ISSUER.document()
+    rows = tuple(replace(one, iss=one.iss.replace(BASE, moved)) for one in document.departments)
+
+    def judged(former: tuple[str, ...]) -> tuple[Reason, ...]:
+        trust = ISSUER.trust(iss=moved, former=former, departments=rows)
+        return given_to(trust=trust, status=[ISSUER.status(trust)]).reasons
+
+    assert Reason.ISSUER_MISMATCH not in judged((BASE,))
+    assert Reason.ISSUER_MISMATCH in judged(("https://elsewhere.example",))
+
+
+def test_later_versions_may_be_signed_by_who_may_only_change() -> None:
+    """A first version may not."""
+    grants = ISSUER.document().grants
+    trust = ISSUER.trust(grants=(replace(grants[0], acts=("change",)), *grants[1:]))
+    first, second = ISSUER.issue(73), ISSUER.issue(74, version=2)
+
+    def judged(issued: Issued) -> tuple[Reason, ...]:
+        receipt = ISSUER.receipt(issued.index, issued.opening)
+        return given_to(issued.compact, trust=trust, status=[ISSUER.status(trust)], receipt=receipt).reasons
+
+    assert Reason.GRANT_MISSING in judged(first)
+    assert Reason.GRANT_MISSING not in judged(second)
+
+
+def test_a_key_that_an_old_list_does_not_name_may_have_come_since() -> None:
+    """Undetermined then, and it says why; under a fresh list it is invalid."""
+    keys = tuple(key for key in TRUST.document.keys if key.purpose != "licence")
+    fresh = given_to(trust=ISSUER.trust(keys=keys)).findings
+    stale = given_to(trust=ISSUER.trust(keys=keys), at=NOW + 2 * HOUR).findings
+
+    assert (fresh[0].reason, fresh[0].detail, fresh[0].outcome) == (Reason.KEY_UNKNOWN, "", Outcome.INVALID)
+    [found] = [each for each in stale if each.reason is Reason.KEY_UNKNOWN]
+    assert (found.detail, found.outcome) == ("the trust list is past its next_update", Outcome.UNDETERMINED)
+
+
+def test_what_begins_like_a_bundle_and_is_none_says_so() -> None:
+    """With what is wrong with it."""
+    found = given_to("{").findings
+
+    assert [each.reason for each in found] == [Reason.BUNDLE] and found[0].detail
