@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,12 @@ async def test_the_same_request_again_gets_the_same_answer(service: Service) -> 
     assert code_of(other) == "idempotency.conflict"
 
 
-NOW = int(time.time())
 WRONG = [
     ({"aud": "https://other.example"}, "assertion.audience"),
     ({"aud": ["https://region.example"]}, "assertion.audience"),
-    ({"exp": NOW - 1}, "assertion.expired"),
-    ({"exp": NOW + 3600}, "assertion.lifetime"),
-    ({"iat": NOW + 300, "exp": NOW + 301}, "assertion.clock"),
+    ({"exp": timedelta(seconds=-1)}, "assertion.expired"),
+    ({"exp": timedelta(hours=1)}, "assertion.lifetime"),
+    ({"iat": timedelta(seconds=300), "exp": timedelta(seconds=301)}, "assertion.clock"),
     ({"jti": None}, "assertion.malformed"),
     ({"iss": "somebody"}, "assertion.malformed"),
     ({"sub": "nobody", "iss": "nobody"}, "client.unknown"),
@@ -75,8 +75,13 @@ WRONG = [
 async def test_a_wrong_assertion_is_refused_for_what_is_wrong(
     service: Service, changes: dict[str, Any], code: str
 ) -> None:
-    """Audience, life, clock and claims each have a code."""
+    """Audience, life, clock and claims each have a code; times count from the call."""
     caller = await service.caller("client-1", ["issue"], HOME)
+    now = int(time.time())
+    changes = {
+        name: now + int(value.total_seconds()) if isinstance(value, timedelta) else value
+        for name, value in changes.items()
+    }
 
     assert code_of(await caller.ask_token(caller.assertion(**changes))) == code
 
