@@ -20,7 +20,9 @@ _LOG_PAGES = 16_000
 # some twice, and reads again what it has just written.
 _WRITER_CACHE, _READER_CACHE = 64_000, 16_000
 # A process that waits longer than this for the head row says so instead of hanging; a server that vanished is noticed.
-_POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+# A connection keeps the plans it made while its tables were empty, where reading all of a table is cheapest: as they
+# fill, it would still read all, many times a second. So it looks into indexes, which everything asked often has.
+_POSTGRES_OPTIONS = "-c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c enable_seqscan=off"
 _POSTGRES_CONNECT = {
     "connect_timeout": 5,
     "keepalives_idle": 10,

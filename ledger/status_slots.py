@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from sqlalchemy import exists, func, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -116,7 +116,9 @@ def lease_block(tx: Writing, half: int, count: int, base_url: str) -> tuple[int,
 
 def lists_in_use(tx: Reading) -> dict[int, str]:
     """Return the address of every list in which a licence has a slot, by number."""
-    used = exists().where(licence_versions.c.list_num == slot_leases.c.list_num)
+    # The first slot, not EXISTS: PostgreSQL made that a join over all licences, and this is asked many times a second.
+    first = select(licence_versions.c.slot).where(licence_versions.c.list_num == slot_leases.c.list_num)
+    used = first.order_by(licence_versions.c.slot).limit(1).scalar_subquery().is_not(None)
     rows = tx.execute(select(slot_leases.c.list_num, slot_leases.c.uri).where(used).order_by(slot_leases.c.list_num))
     return {row.list_num: row.uri for row in rows}
 
@@ -150,10 +152,3 @@ def skip_ahead(tx: Writing, secret: bytes, base_url: str, gap: int = 1 << 14) ->
         highest = max(counters_of(secret, list_num, used), default=-1)
         floor = min(max(highest + 1, counter) + gap, SLOTS)
         tx.execute(update(slot_leases).where(slot_leases.c.list_num == list_num).values(leased=floor))
-
-
-def leased_counts(tx: Reading) -> tuple[int, int]:
-    """Return how many slots were leased and how many licences use one: the difference is burnt or waiting."""
-    leased = tx.execute(select(func.coalesce(func.sum(slot_leases.c.leased), 0))).scalar_one()
-    used = tx.execute(select(func.count()).select_from(licence_versions)).scalar_one()
-    return int(leased), int(used)

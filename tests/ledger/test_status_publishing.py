@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import event, func, insert, select, update
 
 from keys.certificates import fingerprint
 from ledger.clock import ManualClock
@@ -15,7 +16,7 @@ from ledger.database import Database, bulk_insert
 from ledger.publication import LeaseLost
 from ledger.region import Region
 from ledger.slot_order import SLOTS
-from ledger.status_slots import SlotPool, half_year, leased_counts, lists_announced, skip_ahead
+from ledger.status_slots import SlotPool, half_year, lists_announced, lists_in_use, skip_ahead
 from ledger.status_tokens import AGGREGATION, Token, drop_old_tokens, newest_tokens, path_of, store_tokens, token_at
 from ledger.tables.licences import causes, licence_versions, licences, slot_status
 from ledger.tables.publishing import slot_leases, status_tokens
@@ -32,6 +33,28 @@ async def region(database_url: str, tmp_path: Path) -> AsyncIterator[Region]:
     """A running region with a clock that stands still."""
     async with region_on(database_url, tmp_path, clock=ManualClock(START), status_ttl_s=30) as region:
         yield region
+
+
+def version_row(name: str, number: int, list_num: int, slot: int) -> dict[str, Any]:
+    """Return what is kept of a licence's first version."""
+    return {
+        "licence": name,
+        "version": 1,
+        "idx": number,
+        "change": "issue",
+        "minor": 0,
+        "identifier_key": name.encode()[-12:],
+        "identifier_tail": "",
+        "list_num": list_num,
+        "slot": slot,
+        "jws_digest": number.to_bytes(32, "big"),
+        "code_digest": number.to_bytes(32, "little"),
+        "kid_licence": "k",
+        "kid_code": "k",
+        "valid_from": "2026-01-01",
+        "valid_until": None,
+        "superseded_idx": None,
+    }
 
 
 async def licence_in(region: Region, number: int, valid_until: date | None = None) -> tuple[int, int]:
@@ -59,24 +82,7 @@ async def licence_in(region: Region, number: int, valid_until: date | None = Non
             )
         )
         tx.execute(  # type: ignore[attr-defined]  # any writing transaction will do
-            insert(licence_versions).values(
-                licence=name,
-                version=1,
-                idx=number,
-                change="issue",
-                minor=0,
-                identifier_key=name.encode()[-12:],
-                identifier_tail="",
-                list_num=slot.list_num,
-                slot=slot.idx,
-                jws_digest=number.to_bytes(32, "big"),
-                code_digest=number.to_bytes(32, "little"),
-                kid_licence="k",
-                kid_code="k",
-                valid_from="2026-01-01",
-                valid_until=None,
-                superseded_idx=None,
-            )
+            insert(licence_versions).values(version_row(name, number, slot.list_num, slot.idx))
         )
 
     await region.database.write(write)
@@ -252,6 +258,25 @@ async def test_an_older_list_is_never_put_over_a_newer_one(region: Region) -> No
     assert region.files.read(path_of(OPEN_ENDED)) == newest
 
 
+@pytest.mark.postgres
+def test_which_lists_are_in_use_is_known_without_a_look_at_every_licence(postgres_url: str) -> None:
+    """It is asked before each look for bits that turned, however many licences there are."""
+    database = Database.open(postgres_url)
+    lists = [{"list_num": number, "uri": f"https://region.example/{number}", "leased": SLOTS} for number in (1, 2)]
+    asked: list[str] = []
+    with database.writing() as tx:
+        event.listen(tx, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        assert lists_in_use(tx) == {}
+        # A connection keeps the plan that it made first, when there was next to nothing.
+        plan = "\n".join(row[0] for row in tx.exec_driver_sql(f"EXPLAIN {asked[0] % {'param_1': 1}}"))
+        tx.execute(insert(slot_leases), lists)
+        tx.execute(insert(licence_versions), [version_row(f"licence-{n:014}", n, 1, n) for n in range(100)])
+        assert lists_in_use(tx) == {1: "https://region.example/1"}
+    database.close()
+
+    assert "licence_versions" in plan and "Seq Scan on licence_versions" not in plan, plan
+
+
 async def test_no_two_processes_are_given_the_same_slot(database_url: str) -> None:
     """Pools lease their blocks one after the other; what a pool does not use is burnt."""
     database = Database.open(database_url)
@@ -264,7 +289,7 @@ async def test_no_two_processes_are_given_the_same_slot(database_url: str) -> No
     assert len(set(slots)) == len(slots) == 2400
     assert {slot.uri for each in taken for slot in each} == {f"https://region.example/status-lists/{61 << 8}"}
     with database.reading() as tx:
-        assert leased_counts(tx)[0] >= 2400
+        assert tx.execute(select(func.sum(slot_leases.c.leased))).scalar_one() >= 2400
     database.close()
 
 
