@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ledger.region import Region
 
 _DIGEST_END = 33
+_AT_ONCE = 500  # indexes in one statement
 
 
 async def receipts_of(region: Region, indexes: Sequence[int], *, size: int | None = None) -> list[str]:
@@ -45,7 +46,7 @@ async def receipts_of(region: Region, indexes: Sequence[int], *, size: int | Non
     last = max(indexes, default=-1)
     openings, note = await region.database.read(
         lambda tx: (
-            [opening_of(tx, region.vault, idx) for idx in indexes],
+            openings_of(tx, region.vault, indexes),
             _ending(tx, region, last) if size is None else _exactly(tx, region, size),
         )
     )
@@ -68,6 +69,8 @@ async def receipt_of(region: Region, idx: int, *, size: int | None = None, wait:
             await region.cosigner.witnessed(idx)
         else:
             await region.publisher.published(idx)
+        if not policy_of(region.catalogue).quorum:  # else an entry's own place decides which checkpoint covers it best
+            return await region.receipts.receipt(idx)
     [text] = await receipts_of(region, [idx], size=size)
     return text
 
@@ -126,22 +129,35 @@ def _end(tx: Reading, origin: str, closed_idx: int) -> int | None:
     return None if covering is None else int(covering["size"])
 
 
-def opening_of(tx: Reading, vault: Vault, idx: int) -> Opening:
-    """Return what opens entry `idx` to the documents it commits to; works for erased records too, by their digests.
+def openings_of(tx: Reading, vault: Vault, indexes: Sequence[int]) -> list[Opening]:
+    """Return what opens entries to the documents they commit to; works for erased records too, by their digests.
 
     Raises `Refusal` record.unknown.
     """
-    leaf = tx.execute(select(entries.c.bytes).where(entries.c.idx == idx)).scalar_one_or_none()
-    if leaf is None:
-        raise Refusal(Code.RECORD_UNKNOWN, idx=idx)
-    theirs = records.c.idx == idx
-    facts = tx.execute(select(records.c.blob).where(theirs, records.c.part == 0)).scalar_one()
-    # Only the digests of the personal parts are needed, so only those are read.
-    heads = select(func.substr(records.c.blob, 1, _DIGEST_END)).where(theirs).order_by(records.c.part)
-    digests = [digest_of(bytes(head)) for head in tx.execute(heads).scalars()]
-    said = statement.parse(vault.open_facts(bytes(facts))).payload
+    leaves: dict[int, bytes] = {}
+    facts: dict[int, bytes] = {}
+    heads: dict[int, list[bytes]] = {}
+    for start in range(0, len(indexes), _AT_ONCE):
+        asked = indexes[start : start + _AT_ONCE]
+        theirs = records.c.idx.in_(asked)
+        leaves |= {row.idx: bytes(row.bytes) for row in tx.execute(select(entries).where(entries.c.idx.in_(asked)))}
+        said = select(records.c.idx, records.c.blob).where(theirs, records.c.part == 0)
+        facts |= {row.idx: bytes(row.blob) for row in tx.execute(said)}
+        # Only the digests of the personal parts are needed, so only those are read.
+        head = select(records.c.idx, func.substr(records.c.blob, 1, _DIGEST_END)).where(theirs)
+        for idx, first in tx.execute(head.order_by(records.c.idx, records.c.part)):
+            heads.setdefault(idx, []).append(bytes(first))
+    for idx in indexes:
+        if idx not in leaves:
+            raise Refusal(Code.RECORD_UNKNOWN, idx=idx)
+    return [_opening(vault, leaves[idx], facts[idx], heads[idx]) for idx in indexes]
+
+
+def _opening(vault: Vault, leaf: bytes, facts: bytes, heads: Sequence[bytes]) -> Opening:
+    digests = [digest_of(head) for head in heads]
+    said = statement.parse(vault.open_facts(facts)).payload
     salt_d, jws, code = (_digest(said.get(name)) for name in ("salt_d", "jws", "code"))
-    return Opening(salt_d, jws, code, commitment.record_hash(digests), bytes(leaf))
+    return Opening(salt_d, jws, code, commitment.record_hash(digests), leaf)
 
 
 def _compose(region: Region, asked: list[tuple[int, Opening]], note: str) -> list[str]:

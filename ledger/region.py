@@ -27,6 +27,7 @@ from ledger.database import Database, Reading, Writing
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
+from ledger.gathered_receipts import GatheredReceipts
 from ledger.grouped_writes import GroupedWrites
 from ledger.history import load_event
 from ledger.largest_seen import LargestSeen
@@ -98,6 +99,7 @@ class Region:
         self.seen = LargestSeen()
         self.looks = GroupedWrites(database, write_looks)
         self.scan_reads = ScanReads(database)
+        self.receipts = GatheredReceipts(self)
         self.slots = SlotPool(database, store.secret("slots"), config.base_url)
         self._catalogues = CatalogueCache(catalogue)
         self._signers = Signers(store)

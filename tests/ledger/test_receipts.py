@@ -1,7 +1,7 @@
 """Receipts, bundles and trust lists: what the ledger hands out is accepted by the verifier everybody has."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from keys.certificates import fingerprint
-from ledger import acts, grants, keys_registry
+from ledger import acts, gathered_receipts, grants, keys_registry, receipts
 from ledger.bundles import bundle_of
 from ledger.clock import ManualClock
 from ledger.errors import Code, Refusal
@@ -85,6 +85,30 @@ async def test_every_entry_has_a_receipt_under_one_checkpoint(region: Region) ->
 
     assert [check_receipt(text, policy(region)).index for text in texts] == list(range(issued.entry + 1))
     assert len({parse_receipt(text).checkpoint for text in texts}) == 1
+
+
+async def test_those_who_wait_together_get_each_their_own(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look serves all; who left, and an entry that cannot be read, are nobody else's matter."""
+    issued = [await licensing.issued(region, licensing.MARKET, licensing.food(number)) for number in range(1, 6)]
+    await region.publisher.published(issued[-1].entry)
+    looks: list[list[int]] = []
+    compose = receipts.receipts_of
+
+    async def counted(of: Region, indexes: Sequence[int]) -> list[str]:
+        looks.append(list(indexes))
+        return await compose(of, indexes)
+
+    monkeypatch.setattr(gathered_receipts, "receipts_of", counted)
+    waiting = [asyncio.create_task(receipt_of(region, each.entry, wait=True)) for each in issued]
+    missing = asyncio.create_task(region.receipts.receipt(10_000))
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    found = await asyncio.gather(*waiting[1:], missing, return_exceptions=True)
+
+    opened = [check_receipt(text, policy(region)).index for text in found[:-1] if isinstance(text, str)]
+    assert opened == [each.entry for each in issued[1:]]
+    assert isinstance(found[-1], Refusal) and found[-1].code is Code.RECORD_UNKNOWN
+    assert sorted(looks[0]) == sorted([*(each.entry for each in issued), 10_000])
 
 
 async def test_a_receipt_can_end_in_an_older_checkpoint(region: Region) -> None:
