@@ -64,10 +64,14 @@ class Checking:
 
     def _check(self) -> None:
         start = 0
-        while (end := self._ends.get()) is not None:
-            self.asked += nothing_lost(self._callers, self._journal, self._told, start, end)
-            listed(self._callers[0], self._journal, self._told, start, end)
-            start = end
+        try:
+            while (end := self._ends.get()) is not None:
+                self.asked += nothing_lost(self._callers, self._journal, self._told, start, end)
+                listed(self._callers[0], self._journal, self._told, start, end)
+                start = end
+        except Exception as error:
+            self._told.breaks(f"from {start} on of the journal nothing was asked for again: {error!r}")
+            raise
 
     def __enter__(self) -> Checking:
         self._thread.start()
@@ -106,10 +110,11 @@ def _post(caller: Caller, told: Told, line: dict[str, Any]) -> int:
 
 
 def _rows(caller: Caller, told: Told, line: dict[str, Any]) -> int:
-    sent = rows(line["first"], line["bodies"])
-    headers = dict(over_http.authorised(caller.client(line["client"]))) | {"Content-Type": "application/x-ndjson"}
+    sent, client = rows(line["first"], line["bodies"]), caller.client(line["client"])
 
     def ask() -> list[str]:
+        # The token, too, is asked of a service that may just have been killed.
+        headers = dict(over_http.authorised(client)) | {"Content-Type": "application/x-ndjson"}
         answer = good(caller.http.post("/v1/licences/batch", content=sent, headers=headers))
         heard = [orjson.loads(each) for each in answer.content.splitlines()]
         return [digest(each) for each in all_there(heard, len(line["bodies"]))]
