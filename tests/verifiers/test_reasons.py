@@ -45,3 +45,11 @@ def test_an_error_tells_its_reason_and_the_detail_if_there_is_one() -> None:
 
     assert (str(bare), bare.detail, bare.step) == ("code.malformed", "", "")
     assert (str(told), told.detail, told.step) == ("code.malformed: too short", "too short", "shape")
+
+
+@pytest.mark.parametrize("row", REASONS, ids=lambda row: row[0])
+def test_an_error_is_told_by_the_code_of_the_page(row: tuple[str, ...]) -> None:
+    """Whoever logs one can look it up there."""
+    [reason] = [each for each in Reason if f"`{each}`" == row[0]]
+
+    assert str(VerificationError(reason)) == row[0].strip("`")

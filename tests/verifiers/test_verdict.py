@@ -317,3 +317,11 @@ def test_what_begins_like_a_bundle_and_is_none_says_so() -> None:
     found = given_to("{").findings
 
     assert [each.reason for each in found] == [Reason.BUNDLE] and found[0].detail
+
+
+@pytest.mark.parametrize(("value", "may_revert"), [(1, False), (2, True), (3, True)])
+def test_what_may_end_again_says_so(value: int, may_revert: bool) -> None:
+    """Only "invalid for good" does not."""
+    verdict = given_to(status=[ISSUER.status(TRUST, values={7: value})])
+
+    assert verdict.outcome is Outcome.INVALID and (Note.STATUS_MAY_REVERT in verdict.notes) is may_revert
