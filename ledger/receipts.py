@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
 
@@ -31,6 +31,9 @@ from verifiers.merkle import prove_inclusion
 
 if TYPE_CHECKING:
     from ledger.region import Region
+
+TOGETHER: Final = 128
+"""Most receipts composed at once: the first of them waits for the last."""
 
 _DIGEST_END = 33
 _AT_ONCE = 500  # indexes in one statement
@@ -70,7 +73,7 @@ async def receipt_of(region: Region, idx: int, *, size: int | None = None, wait:
         else:
             await region.publisher.published(idx)
         if not policy_of(region.catalogue).quorum:  # else an entry's own place decides which checkpoint covers it best
-            return await region.receipts.receipt(idx)
+            return await region.receipts.ask(idx)
     [text] = await receipts_of(region, [idx], size=size)
     return text
 

@@ -27,7 +27,7 @@ from ledger.database import Database, Reading, Writing
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
-from ledger.gathered_receipts import GatheredReceipts
+from ledger.gathering import Gathering
 from ledger.grouped_writes import GroupedWrites
 from ledger.history import load_event
 from ledger.largest_seen import LargestSeen
@@ -36,6 +36,8 @@ from ledger.pacing import Pulse
 from ledger.proposals import Proposal
 from ledger.public_files import CHECKPOINT, PublicFiles
 from ledger.publishing import Publisher
+from ledger.receipts import TOGETHER as RECEIPTS_TOGETHER
+from ledger.receipts import receipts_of
 from ledger.region_keys import LOG_KEYS, OWN, STATEMENT, prepare_keys
 from ledger.scan_reads import ScanReads
 from ledger.scan_writes import write_looks
@@ -99,7 +101,8 @@ class Region:
         self.seen = LargestSeen()
         self.looks = GroupedWrites(database, write_looks)
         self.scan_reads = ScanReads(database)
-        self.receipts = GatheredReceipts(self)
+        # Those who wait for the same checkpoint get their receipts by one look and from one set of tiles.
+        self.receipts: Gathering[int, str] = Gathering(lambda asked: receipts_of(self, asked), RECEIPTS_TOGETHER)
         self.slots = SlotPool(database, store.secret("slots"), config.base_url)
         self._catalogues = CatalogueCache(catalogue)
         self._signers = Signers(store)

@@ -90,20 +90,24 @@ async def test_what_a_group_itself_refuses_is_raised_where_it_was_asked(database
     assert used(database) == [0, 1, 3, 4] and sum(groups) == 5
 
 
-async def test_a_database_that_is_gone_is_told_to_all_and_asked_once(database: Database) -> None:
-    """Whether the commit went through is not known, so nobody's write is tried again behind his back."""
+@pytest.mark.parametrize("code", [Code.DATABASE_UNAVAILABLE, Code.COMMIT_UNKNOWN, Code.STORAGE_FULL])
+async def test_a_database_that_is_gone_is_told_to_all_and_asked_once(database: Database, code: Code) -> None:
+    """Whether the commit went through is not known, so nobody's write is tried again behind his back.
+
+    A code that was redeemed by a commit which no standby confirmed would else be called replayed.
+    """
     attempts = []
 
     async def gone(change: Callable[[Writing], Any]) -> Any:
         attempts.append(change)
-        raise Refusal(Code.DATABASE_UNAVAILABLE, retry_after=2)
+        raise Refusal(code, retry_after=2)
 
     database.write = gone  # type: ignore[method-assign]
     writes = GroupedWrites(database, each_in_turn)
 
     found = await asyncio.gather(*(writes.write(use(number)) for number in range(5)), return_exceptions=True)
 
-    assert [isinstance(each, Refusal) and each.code for each in found] == [Code.DATABASE_UNAVAILABLE] * 5
+    assert [isinstance(each, Refusal) and each.code for each in found] == [code] * 5
     assert len(attempts) == 1
 
 

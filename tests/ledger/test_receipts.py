@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from keys.certificates import fingerprint
-from ledger import acts, gathered_receipts, grants, keys_registry, receipts
+from ledger import acts, grants, keys_registry, receipts
+from ledger import region as regions
 from ledger.bundles import bundle_of
 from ledger.clock import ManualClock
 from ledger.errors import Code, Refusal
@@ -98,9 +99,9 @@ async def test_those_who_wait_together_get_each_their_own(region: Region, monkey
         looks.append(list(indexes))
         return await compose(of, indexes)
 
-    monkeypatch.setattr(gathered_receipts, "receipts_of", counted)
+    monkeypatch.setattr(regions, "receipts_of", counted)
     waiting = [asyncio.create_task(receipt_of(region, each.entry, wait=True)) for each in issued]
-    missing = asyncio.create_task(region.receipts.receipt(10_000))
+    missing = asyncio.create_task(region.receipts.ask(10_000))
     await asyncio.sleep(0)
     waiting[0].cancel()
     found = await asyncio.gather(*waiting[1:], missing, return_exceptions=True)
