@@ -65,9 +65,8 @@ async def open_region(
     """
     outside = HttpOutside(timeout_s=settings.peer_timeout_s, ca=settings.peer_ca, proxy=settings.peer_proxy)
     try:
-        return await Region.open(
-            region_config(settings), store or open_store(settings), clock=clock, outside=outside, takes_over=takes_over
-        )
+        keys = open_store(settings) if store is None else store
+        return await Region.open(region_config(settings), keys, clock=clock, outside=outside, takes_over=takes_over)
     except BaseException:
         await outside.close()
         raise

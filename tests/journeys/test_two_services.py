@@ -18,7 +18,7 @@ from api.cli.http_client import Refused
 from api.settings import Settings
 from benchmarks import requests
 from tests.journeys.test_kills import audited
-from tests.soak.processes import tree
+from tests.soak.processes import below
 
 OPERATOR = "TWO-1"
 SECONDS = 8
@@ -137,7 +137,7 @@ def serving(pid: int, without: int | None = None) -> list[int]:
     """Wait for the two serving processes below the command's and give their ids."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        found = [each for each in tree(pid)[1:] if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+        found = below(pid, b"spawn_main")
         if len(found) == 2 and without not in found:
             return found
         time.sleep(0.1)

@@ -49,10 +49,15 @@ def held(pid: int) -> Held:
 
 def preparers(pid: int) -> list[int]:
     """Return the processes below the service `pid` that prepare licences."""
+    return below(pid, b"api.preparer")
+
+
+def below(pid: int, word: bytes) -> list[int]:
+    """Return the processes below `pid` whose command line has `word` in it."""
     found = []
     for each in tree(pid)[1:]:
-        with suppress(OSError):
-            if b"api.preparer" in Path(f"/proc/{each}/cmdline").read_bytes():
+        with suppress(OSError):  # it has just ended
+            if word in Path(f"/proc/{each}/cmdline").read_bytes():
                 found.append(each)
     return found
 
