@@ -27,6 +27,9 @@ from api.settings import Settings
 from api.turns import Turns
 
 BACKLOG: Final = 2048
+HEAD_MAX: Final = 1 << 16
+"""Bytes after which a head, or what follows a body, has to be whole; a token and a signature take less than a tenth of
+it. The server underneath would keep whatever comes."""
 LOOK_S: Final = 1.0
 ACCEPTED_IN_TURN: Final = 32
 """New connections that one turn of the event loop takes in."""
@@ -37,6 +40,9 @@ SEARCHED: Final = 1000
 KEPT_FILES: Final = 256
 """Files that are no connections: databases, tiles, spools."""
 GRACE_S: Final = 20
+
+
+_HEAD_TOO_LONG: Final = STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n"  # RFC 6585 §5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class Connection(HttpToolsProtocol):
         self._crowd = _crowds.setdefault(server_state, _Crowd(self.loop))
         self._door: Front | None = getattr(config.loaded_app, "front", None)
         self._reading = False
+        self._read_on = False
+        self._unread = 0
         self._begun: tuple[RequestResponseCycle, Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the server has it
@@ -82,9 +90,12 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; whoever is in the middle of a head is watched until it is whole."""
-        self._reading = True
+        self._reading, self._read_on = True, False
         super().data_received(data)
         self._reading = False
+        self._unread = 0 if self._read_on else self._unread + len(data)
+        if self._unread > HEAD_MAX and not self.transport.is_closing():
+            self._too_long()
         begun, self._begun = self._begun, None
         if begun is not None and not self.transport.is_closing():
             self._begin(*begun)
@@ -94,6 +105,27 @@ class Connection(HttpToolsProtocol):
             speechless.pop(self, None)
         elif self not in speechless and not self.transport.is_closing():
             self._crowd.watch(speechless, self)
+
+    def on_headers_complete(self) -> None:
+        """Note that a head is whole."""
+        self._read_on = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Note that some of a body came."""
+        self._read_on = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that a request is whole."""
+        self._read_on = True
+        super().on_message_complete()
+
+    def _too_long(self) -> None:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:  # else an answer is due before this one
+            self.transport.write(_HEAD_TOO_LONG)
+        self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         # Whether its body has come, too, is known when what was received is read to its end.

@@ -201,6 +201,49 @@ async def _trickle(writer: asyncio.StreamWriter, said: bytes) -> None:
             await asyncio.sleep(0.05)
 
 
+LONG_HEADS = {
+    "value": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ", b"a" * 1000),
+    "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"X-Many: a\r\n" * 100),
+    "path": (b"GET /", b"a" * 1000),
+    "trailers": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Long: ",
+        b"a" * 1000,
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "then"), LONG_HEADS.values(), ids=LONG_HEADS.keys())
+async def test_a_head_without_an_end_is_not_kept(said: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the connection, with a word for who may hear one; one of sixty thousand bytes is read."""
+    async with _server(monkeypatch, Bounds(100, head_s=60)) as (port, server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        sent = 0
+        with suppress(ConnectionError):
+            while not reader.at_eof() and sent < 10_000_000:
+                writer.write(then)
+                await writer.drain()
+                sent += len(then)
+                await asyncio.sleep(0)
+            heard = await asyncio.wait_for(reader.read(), 10)
+            assert heard == b"" or heard.startswith(b"HTTP/1.1 431 ")
+        while server.server_state.connections:
+            await asyncio.sleep(0.01)
+        assert sent < 10_000_000
+        writer.close()
+
+
+async def test_a_long_head_and_a_long_body_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound is for what makes no end, however many requests and parts of bodies come over a connection."""
+    async with _server(monkeypatch, Bounds(100, head_s=60)) as (port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            assert await _ask(reader, writer, GET[:-2] + b"X-Long: " + b"a" * 60_000 + b"\r\n\r\n") == b"empty"
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 400000\r\n\r\n"
+        assert await _ask(reader, writer, head + b"b" * 400_000) == b"b" * 400_000
+        writer.close()
+
+
 async def test_a_body_that_takes_its_time_is_not_the_connections_business(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the head is whole the clock for heads stops; how long a body takes is bounded by the service."""
     async with _server(monkeypatch, Bounds(100, head_s=0.1)) as (port, _):
