@@ -4,6 +4,9 @@ Licences are issued over HTTP in batches, each to another person and each restin
 the service is asked, one request at a time, for things that lie anywhere in the log; what is on disk and in memory is
 read off. At the end a start is timed and the audit is run. Prints tables, writes `var/growth.json` and plots; speeds
 are printed and never judged, but a wrong answer or a finding of the audit ends it with exit status 1.
+
+With `--copies-from N` the licences between two marks are copies (`benchmarks.copied_entries`) once there are N: the
+marks themselves stay real, and ten million take an hour instead of two or more. Then the audit is one of the log alone.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from typing import Any, Final
 
 import orjson
 
-from api.cli.demo_service import DemoService
+from api.cli.demo_service import DemoService, ServiceProcess
 from api.cli.http_client import ServiceClient, good
-from benchmarks import growth_ends, growth_plots, requests
+from benchmarks import copied_entries, growth_ends, growth_plots, requests
 from benchmarks.over_http import OPERATOR, authorised, p95
 from benchmarks.served import ENGINES, ServerClock, stoppable
 from verifiers.tiles import WIDTH, Tile
@@ -37,6 +40,10 @@ WINDOW: Final = 20_000
 
 ASKED: Final = 60
 """Requests of each kind at a mark."""
+
+SMALL: Final = 100_000
+TURNS: Final = 5
+"""The region that a grown one is compared with, and how often."""
 
 KEPT: Final = 400
 """Licences kept to ask for, drawn evenly from all that were issued."""
@@ -56,9 +63,14 @@ class Known:
 
 @dataclass(slots=True)
 class Mark:
-    """What was measured with so many licences issued, rates over the last of them; milliseconds and bytes."""
+    """What was measured with so many licences issued, rates over the last of them; milliseconds and bytes.
+
+    `copied_per_second` and `start_s` (until ready) are 0 where the licences before this mark were not copies.
+    """
 
     licences: int
+    copied_per_second: float = 0.0
+    start_s: float = 0.0
     per_second: float = 0.0
     micros: float = 0.0
     memory: int = 0
@@ -71,16 +83,27 @@ class Mark:
 class Growing:
     """A served region that is being filled."""
 
-    def __init__(self, service: DemoService, disk: Callable[[], int], window: int = WINDOW) -> None:
+    def __init__(self, service: DemoService, process: ServiceProcess, window: int = WINDOW) -> None:
         self.issued = 0
-        self._window = window
-        self._service = service
-        self._disk = disk
+        self.window = window
+        self._service, self._process = service, process
         self._issuer = service.client(requests.ISSUER)
-        self._clock = ServerClock()
+        self._clock = ServerClock(process.pid)
         self._chance = random.Random(11)
         self._known: list[Known] = []
+        self._drawn_from = 0
         self._root = ""
+
+    def copy(self, until: int, said: Callable[[int], None]) -> Mark:
+        """Stop the service, append copies until there are `until` licences, and start it again."""
+        self._process.stop()
+        rate = copied_entries.fill(self._service.settings, self._root, self.issued, until, said)
+        self.issued = until
+        began = time.perf_counter()
+        self._process.start()
+        started = time.perf_counter() - began
+        self._clock = ServerClock(self._process.pid)
+        return Mark(0, copied_per_second=rate, start_s=started)
 
     def fill(self, until: int, said: Callable[[int], None]) -> float:
         """Issue until there are `until` licences; two calls are under way, so that the service is never idle."""
@@ -96,14 +119,19 @@ class Growing:
                 self._keep(each.result())
         return (self.issued - first) / (time.perf_counter() - began)
 
-    def mark(self, said: Callable[[int], None]) -> Mark:
-        """Measure the next licences, then ask for everything."""
-        found = Mark(self.issued + self._window)
+    def rate(self, said: Callable[[int], None]) -> tuple[float, float]:
+        """Issue the next licences; return how many a second, and the CPU microseconds the service took for each."""
         before = self._clock.seconds()
-        found.per_second = self.fill(found.licences, said)
-        found.micros = 1e6 * (self._clock.seconds() - before) / self._window
+        rate = self.fill(self.issued + self.window, said)
+        return rate, 1e6 * (self._clock.seconds() - before) / self.window
+
+    def mark(self, said: Callable[[int], None], found: Mark) -> Mark:
+        """Measure the next licences, then ask for everything; puts it into `found`."""
+        found.per_second, found.micros = self.rate(said)
+        found.licences = self.issued
         time.sleep(1.5)  # published, and what was dirty is written
-        found.memory, found.disk = self._clock.memory(), self._disk()
+        found.memory = self._clock.memory()
+        found.disk = growth_ends.database_bytes(self._service.settings.database_url)
         found.tiles = _folder_bytes(self._service.settings.tiles)
         for name, ask in self._questions().items():
             taken = [_timed(ask, each) for each in self._chance.choices(self._known, k=ASKED)]
@@ -131,11 +159,12 @@ class Growing:
 
     def _keep(self, answers: list[dict[str, Any]]) -> None:
         self._root = self._root or answers[0]["id"]
+        self._drawn_from += len(answers)
         for each in self._chance.sample(answers, min(len(answers), 40)):
             known = Known(each["id"], each["licence"], each["code"], each["holder_number"])
             if len(self._known) < KEPT:
                 self._known.append(known)
-            elif self._chance.random() < KEPT * len(answers) / (40 * (self.issued + len(answers))):
+            elif self._chance.random() < KEPT * len(answers) / (40 * self._drawn_from):
                 self._known[self._chance.randrange(KEPT)] = known
         self.issued += len(answers)
 
@@ -194,18 +223,45 @@ def marks_to(licences: int) -> list[int]:
     return [each for each in steps if each < licences] + [licences]
 
 
-def grow(engine: str, licences: int) -> growth_ends.Grown:
+def grow(engine: str, licences: int, copies_from: int) -> growth_ends.Grown:
     """Fill a fresh region on `engine`, measuring at each mark; then start it anew and audit it."""
+
+    def said(done: int) -> None:
+        _progress(engine, done, licences)
+
     with stoppable(engine) as (service, process):
         window = min(WINDOW, licences // 3)
-        growing = Growing(service, lambda: growth_ends.database_bytes(service.settings.database_url), window)
+        growing = Growing(service, process, window)
         found: list[Mark] = []
         for mark in marks_to(licences):
-            growing.fill(max(mark - window, growing.issued), lambda done: _progress(engine, done, licences))
-            found.append(growing.mark(lambda done: _progress(engine, done, licences)))
+            until, begun = max(mark - window, growing.issued), Mark(0)
+            # What is copied rests on a licence of the first mark.
+            growing.fill(min(until, max(copies_from, growing.issued)) if found else until, said)
+            if growing.issued < until:
+                begun = growing.copy(until, said)
+            found.append(growing.mark(said, begun))
             _print_mark(engine, found[-1])
-        ends = growth_ends.measure(service, process)
-    return growth_ends.Grown(engine, [asdict(each) for each in found], ends)
+        turns = in_turns(engine, growing, said) if licences > copies_from else []
+        ends = growth_ends.measure(service, process, log_only=licences > copies_from)
+    return growth_ends.Grown(engine, [asdict(each) for each in found], ends, turns)
+
+
+def in_turns(engine: str, large: Growing, said: Callable[[int], None]) -> list[dict[str, float]]:
+    """Issue to the grown region and to one of `SMALL` licences by turns: what the machine does besides hits both."""
+    turns = []
+    with stoppable(engine) as (service, process):
+        small = Growing(service, process, large.window)
+        small.fill(large.window, said)
+        small.copy(SMALL, said)
+        for _ in range(TURNS):
+            (small_rate, small_us), (large_rate, large_us) = small.rate(said), large.rate(said)
+            turns.append({"small": small_rate, "small_us": small_us, "large": large_rate, "large_us": large_us})
+            sys.stdout.write(
+                f"{engine:<11}{small.issued:>10,} {small_rate:>7,.0f}/s {small_us:>5.0f} us  beside "
+                f"{large.issued:>10,} {large_rate:>7,.0f}/s {large_us:>5.0f} us\n"
+            )
+            sys.stdout.flush()
+    return turns
 
 
 def _progress(engine: str, done: int, whole: int) -> None:
@@ -217,7 +273,8 @@ def _print_mark(engine: str, mark: Mark) -> None:
     times = "  ".join(f"{name} {mark.p50[name]:.1f}/{mark.p95[name]:.1f}" for name in mark.p50)
     sys.stdout.write(
         f"{engine:<11}{mark.licences:>10,} {mark.per_second:>7,.0f}/s {mark.micros:>5.0f} us  "
-        f"{mark.disk / mark.licences:>6,.0f} B/licence  memory {mark.memory / 2**20:>5.0f} MiB  ms: {times}\n"
+        f"{mark.disk / mark.licences:>6,.0f} B/licence  memory {mark.memory / 2**20:>5.0f} MiB  ms: {times}"
+        + (f"  copied {mark.copied_per_second:,.0f}/s, start {mark.start_s:.2f} s\n" if mark.start_s else "\n")
     )
     sys.stdout.flush()
 
@@ -226,11 +283,12 @@ def main() -> int:
     """Grow a region on each engine asked for; print, write and draw."""
     options = argparse.ArgumentParser(prog="benchmarks.growth", description=__doc__)
     options.add_argument("--licences", type=int, default=1_000_000)
+    options.add_argument("--copies-from", type=int, default=10**9)
     options.add_argument("--engine", choices=ENGINES, action="append")
     options.add_argument("--out", type=Path, default=Path("var/growth.json"))
     options.add_argument("--plots", type=Path, default=Path("var/growth"))
     chosen = options.parse_args()
-    grown = [grow(engine, chosen.licences) for engine in chosen.engine or ENGINES]
+    grown = [grow(engine, chosen.licences, chosen.copies_from) for engine in chosen.engine or ENGINES]
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(json.dumps([asdict(each) for each in grown], indent=1) + "\n")
     for path in growth_plots.draw([asdict(each) for each in grown], chosen.plots):

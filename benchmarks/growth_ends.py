@@ -48,15 +48,16 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """All that was measured on one engine."""
+    """All that was measured on one engine; `turns` beside a small region, where it was grown by copies."""
 
     engine: str
     marks: list[dict[str, Any]]
     ends: Ends
+    turns: list[dict[str, float]]
 
 
-def measure(service: DemoService, process: ServiceProcess) -> Ends:
-    """Stop the service, look at what it left, start it anew, stop it and audit it."""
+def measure(service: DemoService, process: ServiceProcess, *, log_only: bool = False) -> Ends:
+    """Stop the service, look at what it left, start it anew, stop it and audit it, or its log alone."""
     process.stop()
     url = service.settings.database_url
     tables, entries = _tables(url)
@@ -64,15 +65,15 @@ def measure(service: DemoService, process: ServiceProcess) -> Ends:
     process.start()
     start_s = time.perf_counter() - began
     process.stop()
-    audit_s, memory, sound = _audit(service)
+    audit_s, memory, sound = _audit(service, *(["--log-only"] if log_only else []))
     return Ends(entries, start_s, audit_s, memory, sound, tables)
 
 
-def _audit(service: DemoService) -> tuple[float, int, bool]:
+def _audit(service: DemoService, *options: str) -> tuple[float, int, bool]:
     """Run `elicence audit`; return seconds, the most memory it held, and whether it found nothing."""
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "api.cli", "audit", "--json"],
+        [sys.executable, "-m", "api.cli", "audit", "--json", *options],
         env=os.environ | environment(service.settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -53,10 +53,13 @@ def _database(engine: str) -> Iterator[str | None]:
 
 
 class ServerClock:
-    """CPU seconds and memory of the served processes: they say the same on a machine that others use. Linux only."""
+    """CPU seconds and memory of a served region: they say the same on a machine that others use. Linux only.
 
-    def __init__(self) -> None:
-        self._pid = next((pid for pid in _children(os.getpid()) if _is_service(pid)), None)
+    `pid` is its process where this one has started several.
+    """
+
+    def __init__(self, pid: int | None = None) -> None:
+        self._pid = pid or next((pid for pid in _children(os.getpid()) if _is_service(pid)), None)
         self._ended: dict[int, float] = {}
 
     def seconds(self) -> float:

@@ -30,6 +30,31 @@ def test_a_small_region_is_grown_started_and_audited(
     assert sorted(path.name for path in plots.iterdir())[0] == "cpu.svg"
 
 
+def test_copies_fill_what_lies_between_two_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They go through the writer, the real licences before and after them stay as they are, and the log is sound."""
+    out = tmp_path / "growth.json"
+    options = ["--licences", "420", "--copies-from", "260", "--engine", "sqlite", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["growth", *options, "--plots", str(tmp_path / "plots")])
+    monkeypatch.setattr(growth, "ASKED", 3)
+    monkeypatch.setattr(growth, "SMALL", 100)
+    monkeypatch.setattr(growth, "TURNS", 1)
+    monkeypatch.setattr(growth, "marks_to", lambda licences: [260, licences])
+
+    assert growth.main() == 0
+
+    (grown,) = json.loads(out.read_text())
+    first, last = grown["marks"]
+    assert (first["licences"], last["licences"]) == (260, 420)
+    assert first["copied_per_second"] == 0 < last["copied_per_second"]
+    assert last["start_s"] > 0
+    assert {"small", "large"} <= set(grown["turns"][0])
+    # The marks and the turn beside the small region are issued over HTTP; all of it is in the log.
+    assert grown["ends"]["entries"] > 420 + 140
+    assert "NOT SOUND" not in capsys.readouterr().out
+
+
 def test_marks_rise_to_the_end() -> None:
     """Three or so a decade, and the last one is where the run ends."""
     assert growth.marks_to(300) == [300]
