@@ -38,7 +38,7 @@ def test_copies_fill_what_lies_between_two_marks(
     options = ["--licences", "420", "--copies-from", "260", "--engine", "sqlite", "--out", str(out)]
     monkeypatch.setattr(sys, "argv", ["growth", *options, "--plots", str(tmp_path / "plots")])
     monkeypatch.setattr(growth, "ASKED", 3)
-    monkeypatch.setattr(growth, "SMALL", 100)
+    monkeypatch.setattr(growth, "SMALL", 200)
     monkeypatch.setattr(growth, "TURNS", 1)
     monkeypatch.setattr(growth, "marks_to", lambda licences: [260, licences])
 
