@@ -50,7 +50,6 @@ from api.peer_caller import PeerDoor
 from api.peer_calls import SignedCalls
 from api.rendering import Rendering
 from api.settings import Settings
-from keys.signer import KeyStore
 from ledger.batches import BatchRunner
 from ledger.following import Following
 from ledger.foreign_tending import ForeignTending
@@ -91,20 +90,20 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, region: Region | None = None, store: KeyStore | None = None) -> Service:
-    """Return the application for `settings`; with a `region` given, that one is served and left open at the end.
+def create_app(settings: Settings, region: Region | None = None, *, closes: bool = False) -> Service:
+    """Return the application for `settings`; without a `region` it opens one, and closes it at the end.
 
-    Without one the region is opened, with `store` where that is open already.
+    One that is given is left open, unless the application `closes` it.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        running = region or await open_region(settings, store=store)
+        running = region or await open_region(settings)
         try:
             async with _serving(app, running, settings):
                 yield
         finally:
-            if region is None:
+            if region is None or closes:
                 await running.close()
 
     logs.configure(settings.log_level)

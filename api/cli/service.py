@@ -22,7 +22,6 @@ from keys.certification import from_pem_or_der
 from keys.errors import AlreadyExists, KeyStoreError
 from keys.file_store import FileKeyStore
 from keys.password import STANDARD, TESTING_ONLY
-from keys.signer import KeyStore
 from ledger.engines import normal_url
 from ledger.errors import Code, Refusal
 from ledger.region import Region
@@ -116,17 +115,11 @@ def serve(
             # Imported here: no other command waits for the web framework, which takes as long as all the rest of it;
             # and meanwhile the key store is opened, which takes nearly as long.
             from api.cli.serving import run
-        opened = None if store is None else store.result()
-        if opened is not None:
-            asyncio.run(_check(settings, opened))
-        typer.echo(f"{settings.base_url} (http://{settings.host}:{settings.port})")
-        run(settings, opened)
-
-
-async def _check(settings: Settings, store: KeyStore) -> None:
-    """Open and close the region once, so that what is missing is said in one line instead of a trace."""
-    region = await open_region(settings, store=store, takes_over=False)
-    await region.close()
+        run(
+            settings,
+            None if store is None else store.result(),
+            lambda: typer.echo(f"{settings.base_url} (http://{settings.host}:{settings.port})"),
+        )
 
 
 def example_settings(folder: Path = EXAMPLE_FOLDER, **changes: object) -> Settings:

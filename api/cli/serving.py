@@ -1,16 +1,21 @@
 """Running the application: one process, or several on PostgreSQL. Apart from the commands, which need no web server."""
 
+import asyncio
 import gc
 import os
+import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.loops.uvloop import uvloop_loop_factory
 from uvicorn.supervisors import Multiprocess
 
 from api.app import create_app
+from api.composition import open_region
 from api.connections import keep_to, listeners, server_options
 from api.settings import Settings, environment
 from keys.signer import KeyStore
@@ -22,8 +27,11 @@ _NOT_STARTED = 3
 _SILENT_S = 30
 
 
-def run(settings: Settings, store: KeyStore | None = None) -> None:
-    """Serve until told to stop; requests under way are finished first. `store` spares one process opening it anew."""
+def run(settings: Settings, store: KeyStore | None = None, opened: Callable[[], None] = lambda: None) -> None:
+    """Serve until told to stop; requests under way are finished first. `store` spares one process opening it anew.
+
+    One process calls `opened` when its region is, and raises what keeps it from being: `Refusal` as `Region.open` does.
+    """
     if settings.preparers is None:
         settings = settings.model_copy(update={"preparers": _usual_preparers(settings.workers)})
     if settings.workers > 1:
@@ -33,12 +41,29 @@ def run(settings: Settings, store: KeyStore | None = None) -> None:
         Multiprocess(config, sockets=listeners(config.bind_socket())).run()
         return
     keep_to(settings)
-    config = uvicorn.Config(_settled(create_app(settings, store=store)), **server_options(settings))
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=listeners(config.bind_socket()))
-    if not server.started:
+    config = uvicorn.Config("", **server_options(settings))
+    # The port first: who is refused it, because the service runs already, must not have taken publishing from it.
+    bound = config.bind_socket()
+    started = True
+    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=uvloop_loop_factory()) as runner:
+        started = runner.run(_serve(settings, store, opened, config, bound))
+    if not started:
         sys.exit(_NOT_STARTED)
+
+
+async def _serve(
+    settings: Settings, store: KeyStore | None, opened: Callable[[], None], config: uvicorn.Config, bound: socket.socket
+) -> bool:
+    region = await open_region(settings, store=store)
+    try:
+        config.app = _settled(create_app(settings, region, closes=True))
+        opened()
+    except BaseException:
+        await region.close()
+        raise
+    server = uvicorn.Server(config)
+    await server.serve(listeners(bound))
+    return server.started
 
 
 def _usual_preparers(workers: int) -> int:
