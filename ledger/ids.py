@@ -13,6 +13,10 @@ _ID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
 RUN_SIZE: Final = 4
 
 
+BETWEEN: Final = ","
+"""What keeps identifiers apart that the database gives as one text; none has it in it."""
+
+
 def new_run() -> bytes:
     """Make the bytes with which identifiers begin that are made together.
 

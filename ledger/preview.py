@@ -34,6 +34,8 @@ class Preview:
 
         Raises `Refusal` with `spared.unknown` for a licence that would not have fallen.
         """
+        if not spared:
+            return self.consequences
         unknown = sorted(spared - {consequence.licence for consequence in self.consequences})
         if unknown:
             raise Refusal(Code.SPARED_UNKNOWN, "/spared", licence=unknown[0])

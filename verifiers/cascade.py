@@ -16,9 +16,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from verifiers.canonical import encode
@@ -103,14 +104,14 @@ class Holding:
     tightening: Mapping[str, Effect] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
+class Consequence(NamedTuple):
     """What happens to one licence: `effect`, why (`cause`, `basis`, `parent`) and in whose name (`by`).
 
     `cause` is direct for a target of the decision and for a result that rests on a target submission or material by
     itself; inherited for what rests on another licence. `review` asks the owner to re-examine by a deadline.
     """
 
+    # A tuple, because a frozen dataclass takes four times as long to make, and one decision makes thousands.
     licence: str
     effect: Effect
     cause: str
@@ -139,6 +140,9 @@ class Consequence:
         return cls(licence, Effect.parse(effect), cause, basis, thing, by, instruction)
 
 
+_LICENCE: Final = attrgetter("licence")
+
+
 def _is_row(value: Any, length: int) -> bool:
     return isinstance(value, list | tuple) and len(value) == length
 
@@ -162,32 +166,36 @@ def closure(
         if edge.basis not in BASIS_ALLOWS:
             raise ValueError(f"no such basis: {edge.basis!r}")
         children[edge.parent].append(edge)
+    limits = _Limits(holdings, decided_by, spared)
 
     # Widest path first: a thing taken from the strongest non-empty layer can never become stronger later, so each is
     # expanded once. Within a strength the walk goes level by level and keeps the least (basis, parent) of a level, so
     # the parent that is cited depends on the graph alone, not on the order in which edges were read.
-    reached: dict[Thing, tuple[Effect, Edge | None]] = {}
+    reached: dict[Thing, Effect] = {}
+    explained: dict[Thing, Edge | None] = {}
     waiting: dict[Effect, dict[Thing, Edge | None]] = {Effect.REVOKED: {}, Effect.SUSPENDED: {}, Effect.NOTICE: {}}
     for target in targets:
-        effect = _allowed(target, "direct", holdings, decided_by, spared)
+        effect = limits.of(target, "direct")
         if effect:
             waiting[effect][target] = None
     for strength in (Effect.REVOKED, Effect.SUSPENDED, Effect.NOTICE):
         level = {thing: edge for thing, edge in waiting[strength].items() if thing not in reached}
         while level:
-            reached.update((thing, (strength, edge)) for thing, edge in level.items())
+            reached.update(dict.fromkeys(level, strength))
+            explained.update(level)
             following: dict[Thing, Edge | None] = {}
             for thing in level if strength > Effect.NOTICE else ():
                 for edge in children.get(thing, ()):
-                    effect = min(strength, _allowed(edge.child, edge.basis, holdings, decided_by, spared))
+                    effect = min(strength, limits.of(edge.child, edge.basis))
                     if effect and edge.child not in reached:
                         _keep_least(following if effect is strength else waiting[effect], edge)
             level = following
-    return tuple(
-        _consequence(thing.id, effect, edge, holdings[thing.id])
-        for thing, (effect, edge) in sorted(reached.items())
+    fallen = [
+        _consequence(thing.id, effect, explained[thing], holdings[thing.id])
+        for thing, effect in reached.items()
         if thing.kind == "licence"
-    )
+    ]
+    return tuple(sorted(fallen, key=_LICENCE))
 
 
 def foreign_closure(
@@ -199,21 +207,38 @@ def foreign_closure(
     instruction say, and each is for its owner to look at again. All are inherited. Raises `ValueError` as `closure`.
     """
     fallen = closure(targets, edges, holdings, decided_by="")
-    return tuple(replace(each, effect=min(each.effect, Effect.SUSPENDED), cause="inherited") for each in fallen)
+    return tuple(each._replace(effect=min(each.effect, Effect.SUSPENDED), cause="inherited") for each in fallen)
 
 
-def _allowed(
-    child: Thing, basis: str, holdings: Mapping[str, Holding], decided_by: str, spared: Collection[str]
-) -> Effect:
-    """What may reach `child` by an edge: what its basis allows, narrowed by the owner's instruction or its absence."""
-    by_basis = BASIS_ALLOWS.get(basis, Effect.REVOKED)  # `direct`: a target itself
-    if child.kind != "licence":
-        return by_basis
-    if child.id in spared:
-        return Effect.NONE
-    holding = holdings.get(child.id)
-    if holding is None:
-        raise ValueError(f"no holding for licence {child.id!r}")
+class _Limits:
+    """What may reach a thing by an edge, in one decision.
+
+    Thousands of licences fall under one holding; what it lets through by a basis is worked out once.
+    """
+
+    def __init__(self, holdings: Mapping[str, Holding], decided_by: str, spared: Collection[str]) -> None:
+        self._holdings, self._decided_by, self._spared = holdings, decided_by, spared
+        self._known: dict[tuple[int, str], Effect] = {}
+
+    def of(self, child: Thing, basis: str) -> Effect:
+        """Return what `basis` lets through to `child`; the basis `direct` is that of a target itself."""
+        if child.kind != "licence":
+            return BASIS_ALLOWS.get(basis, Effect.REVOKED)
+        if child.id in self._spared:
+            return Effect.NONE
+        holding = self._holdings.get(child.id)
+        if holding is None:
+            raise ValueError(f"no holding for licence {child.id!r}")
+        key = id(holding), basis
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = _allowed(holding, basis, self._decided_by)
+        return known
+
+
+def _allowed(holding: Holding, basis: str, decided_by: str) -> Effect:
+    """What may reach a licence by an edge: what its basis allows, narrowed by the owner's instruction or its lack."""
+    by_basis = BASIS_ALLOWS.get(basis, Effect.REVOKED)
     if holding.department == decided_by and basis == "direct":
         return by_basis
     by_basis = min(by_basis, _named(holding.tightening, basis, by_basis))
@@ -230,8 +255,8 @@ def _named(table: Mapping[str, Effect], basis: str, default: Effect) -> Effect:
 
 def _keep_least(layer: dict[Thing, Edge | None], edge: Edge) -> None:
     """Let `edge` explain its child unless the child is a target (`None`) or has a lesser explanation already."""
-    known = layer.get(edge.child, edge)
-    if known is not None and _citation(edge) <= _citation(known):
+    known = layer.setdefault(edge.child, edge)
+    if known is not edge and known is not None and _citation(edge) < _citation(known):
         layer[edge.child] = edge
 
 
@@ -255,7 +280,7 @@ def preview_digest(targets: Iterable[Thing], decided_by: str, consequences: Iter
     """
     body = {
         "by": decided_by,
-        "consequences": [c.to_row() for c in sorted(consequences, key=lambda c: c.licence)],
+        "consequences": [c.to_row() for c in sorted(consequences, key=_LICENCE)],
         "targets": sorted(list(target) for target in targets),
     }
     return hashlib.sha256(b"elicence/preview/v1\0" + encode(body)).digest()
