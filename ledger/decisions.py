@@ -8,7 +8,6 @@ Order of checks: case open, other officer, heard or time over, dates, the previe
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -23,16 +22,16 @@ from ledger.credit_rules import add_months
 from ledger.database import Reading, Writing, bulk_insert
 from ledger.errors import Code, Refusal
 from ledger.events import Event
+from ledger.fallen_rows import list_effects, open_listed, open_listed_reviews, tell_owners
 from ledger.fraud import Case, load_case, mark
 from ledger.freezing import end_freezes
 from ledger.named_subjects import Named
-from ledger.notices import notices_of, post, relied_on
+from ledger.notices import notices_of_reliers, post, relied_on, said_by_kind
 from ledger.preview import Preview, PreviewCurrent, preview
 from ledger.proposals import IdempotencyKey
 from ledger.recording import record
 from ledger.request_members import RequestMembers
-from ledger.reviews import review_rows
-from ledger.tables.fraud import decision_effects, decisions, flag_steps, review_cases
+from ledger.tables.fraud import decisions, flag_steps
 from ledger.vault import Vault
 from verifiers.cascade import Consequence, Effect
 from verifiers.encoding import b64u_decode, b64u_encode
@@ -220,19 +219,24 @@ async def _append(
 
 def project_decided(tx: Writing, e: Event) -> None:
     """Write a decision and everything that follows from it, set by set."""
-    facts = e.facts
-    effects = [Consequence.from_row(row) for row in facts["effects"]]
-    mark(tx, e.thing, state=facts["outcome"], decided_idx=e.idx)
+    facts, flag = e.facts, e.thing
+    effects = facts["effects"]
+    mark(tx, flag, state=facts["outcome"], decided_idx=e.idx)
     today = day_of(e.at)
-    thawed = end_freezes(tx, e.thing, None, e.idx, today)
+    thawed = end_freezes(tx, flag, None, e.idx, today)
     root = f"{facts['origin']}:{e.idx}"
     bulk_insert(tx, decisions, [_decision_row(root, e, settled=not effects)])
-    bulk_insert(tx, decision_effects, [_effect_row(e.thing, n, each) for n, each in enumerate(effects)])
-    causes.open_causes(tx, _cause_rows(root, e, effects))
-    bulk_insert(tx, review_cases, review_rows(e, effects))
-    causes.recompute(tx, {*thawed, *(each.licence for each in effects)}, today)
-    said = {"document_no": facts["document_no"], "decided_at": facts["decided_at"], "by": e.by}
-    post(tx, e.idx, notices_of(effects, facts, said))
+    if effects:  # a dismissal has none, and nothing falls by it
+        list_effects(tx, flag, effects)
+        open_listed(tx, flag, e.idx, root, facts, _shown(e))
+        open_listed_reviews(tx, flag, e.idx, facts["review_by"])
+    causes.recompute(tx, {*thawed, *(row[0] for row in effects)}, today)
+    if effects:
+        words = {"document_no": facts["document_no"], "decided_at": facts["decided_at"], "by": e.by}
+        said = said_by_kind({(Effect.parse(row[1]), row[2]) for row in effects}, words)
+        tell_owners(tx, flag, e.idx, said, facts["review_by"])
+        told = {row[0]: said[Effect.parse(row[1]), row[2]] for row in effects} if facts["relied"] else {}
+        post(tx, e.idx, notices_of_reliers(facts["relied"], told), first=len(effects))
 
 
 def _decision_row(root: str, e: Event, *, settled: bool) -> tuple[Any, ...]:
@@ -256,18 +260,10 @@ def _decision_row(root: str, e: Event, *, settled: bool) -> tuple[Any, ...]:
     )
 
 
-def _effect_row(flag_id: str, n: int, each: Consequence) -> tuple[Any, ...]:
-    kind, id_ = each.parent or (None, None)
-    return (
-        flag_id, n, each.licence, each.effect.word, each.cause, each.basis, kind, id_, each.by, each.instruction,
-        None, None,
-    )  # fmt: skip
-
-
-def _cause_rows(root: str, e: Event, effects: Sequence[Consequence]) -> list[causes.CauseRow]:
-    """One cause per consequence, by the owning department; a mere notice is one too, so that history shows it."""
+def _shown(e: Event) -> str:
+    """What the causes of a decision say of themselves."""
     facts = e.facts
-    shown = json.dumps(
+    return json.dumps(
         {
             "articles": facts["articles"],
             "authority": e.by,
@@ -278,14 +274,3 @@ def _cause_rows(root: str, e: Event, effects: Sequence[Consequence]) -> list[cau
         ensure_ascii=False,
         sort_keys=True,
     )
-    acts = {Effect.REVOKED: "annul", Effect.SUSPENDED: "suspend", Effect.NOTICE: "notice"}
-    words = {effect: (effect.word, act) for effect, act in acts.items()}
-    until = facts["appealable_until"] if effects else None  # a dismissal has none, and nothing falls by it
-    decided_at = facts["decided_at"]
-    return [
-        causes.CauseRow(
-            f"{root}:{n}", each.licence, root, each.cause, *words[each.effect], each.by, each.basis,
-            until if each.effect is Effect.REVOKED else None, decided_at, None, e.idx, None, shown,
-        )
-        for n, each in enumerate(effects)
-    ]  # fmt: skip

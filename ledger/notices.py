@@ -37,11 +37,11 @@ class Notice:
     relied: bool = False
 
 
-def post(tx: Writing, idx: int, items: Iterable[Notice]) -> None:
-    """Write the notices that follow from the entry `idx`; called by projectors only."""
+def post(tx: Writing, idx: int, items: Iterable[Notice], first: int = 0) -> None:
+    """Write the notices that follow from the entry `idx`, numbered from `first`; called by projectors only."""
     rows: list[tuple[Any, ...]] = []
     texts: dict[int, tuple[dict[str, Any], str]] = {}  # thousands of notices may say the same thing, in one object
-    for ord_, item in enumerate(items):
+    for ord_, item in enumerate(items, first):
         known = texts.get(id(item.facts))
         if known is None:
             known = texts[id(item.facts)] = (item.facts, json.dumps(item.facts, ensure_ascii=False))
@@ -54,22 +54,38 @@ def notices_of(effects: Sequence[Consequence], facts: Mapping[str, Any], said: M
 
     `said` is told to everybody beside effect and cause; `facts` are those of the step: `relied`, and `review_by`.
     """
-    shared: dict[tuple[Effect, str], dict[str, Any]] = {}
-    for effect, cause in {(each.effect, each.cause) for each in effects}:
-        shared[effect, cause] = {"effect": effect.word, "cause": cause, **said}
+    shared = said_by_kind({(each.effect, each.cause) for each in effects}, said)
     told = {each.licence: shared[each.effect, each.cause] for each in effects}
-    owed = {
-        key: words | ({"review_by": facts["review_by"]} if key[0] is Effect.SUSPENDED else {})
-        for key, words in shared.items()
-    }
+    owed = owed_by_kind(shared, facts["review_by"])
     owners = [
         Notice(each.by, f"licence.{each.effect.word}", each.licence, owed[each.effect, each.cause]) for each in effects
     ]
-    relied = [
+    return owners + notices_of_reliers(facts["relied"], told)
+
+
+def said_by_kind(
+    kinds: Iterable[tuple[Effect, str]], said: Mapping[str, Any]
+) -> dict[tuple[Effect, str], dict[str, Any]]:
+    """Return what is said of licences by effect and cause, so that thousands of notices share one object."""
+    return {(effect, cause): {"effect": effect.word, "cause": cause, **said} for effect, cause in kinds}
+
+
+def owed_by_kind(
+    shared: Mapping[tuple[Effect, str], Mapping[str, Any]], review_by: str
+) -> dict[tuple[Effect, str], dict[str, Any]]:
+    """Return what owners are told beyond that: by when they must look again at what is suspended."""
+    return {
+        key: {**words, "review_by": review_by} if key[0] is Effect.SUSPENDED else dict(words)
+        for key, words in shared.items()
+    }
+
+
+def notices_of_reliers(relied: Iterable[Sequence[str]], told: Mapping[str, dict[str, Any]]) -> list[Notice]:
+    """Return what those learn who had relied on a licence: `relied` are pairs of department and licence."""
+    return [
         Notice(department, f"licence.{told[licence]['effect']}", licence, told[licence], True)
-        for department, licence in facts["relied"]
+        for department, licence in relied
     ]
-    return owners + relied
 
 
 def relied_on(tx: Reading, licences: Iterable[str]) -> list[list[str]]:
