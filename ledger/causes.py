@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Text, and_, any_, delete, func, literal, o
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ledger.database import Reading, Writing, bulk_insert
+from ledger.ids import BETWEEN
 from ledger.tables.licences import causes, licence_versions, licences, slot_status
 from verifiers.cascade import Effect, LicenceState, OpenCause, next_turn, state_of
 
@@ -87,12 +88,13 @@ def recompute(tx: Writing, ids: Iterable[str], today: date) -> None:
             if key not in states:
                 states[key] = state_of(theirs, today)
             by_state[states[key]].append(licence)
-        _clear_passing(tx, chunk)
         for (state, slot), members in by_state.items():
             others = and_(_among(tx, licences.c.id, members), licences.c.state != state)
             tx.execute(update(licences).where(others).values(state=state))
             if slot:
                 _set_slots(tx, members, slot)
+            else:
+                _clear_passing(tx, members)
 
 
 def recompute_new(tx: Writing, since: int, ids: Collection[str], today: date) -> None:
@@ -120,7 +122,7 @@ def turn(tx: Writing, since: date, today: date) -> int:
     return len(ids)
 
 
-def open_causes_of(tx: Reading, ids: Iterable[str]) -> dict[str, list[OpenCause]]:
+def open_causes_of(tx: Reading, ids: Iterable[str]) -> dict[str, tuple[OpenCause, ...]]:
     """Return the open causes of each licence that has any, as state depends on them."""
     return {licence: found for chunk in _chunks(ids) for licence, found in _open_of(tx, chunk).items()}
 
@@ -150,24 +152,20 @@ def supersede_slots(tx: Writing, slots: Sequence[tuple[int, int]]) -> None:
         )
 
 
-def _open_of(tx: Reading, ids: Sequence[str]) -> dict[str, list[OpenCause]]:
-    found: dict[str, list[OpenCause]] = defaultdict(list)
-    query = select(
-        causes.c.licence,
-        causes.c.effect,
-        causes.c.act,
-        causes.c.effective_from,
-        causes.c.until,
-        causes.c.appealable_until,
-    ).where(_among(tx, causes.c.licence, ids), causes.c.closed_idx.is_(None))
-    shared: dict[tuple[Any, ...], OpenCause] = {}
-    for licence, *rest in tx.execute(query):
-        key = tuple(rest)
-        # A large decision gives thousands of licences the same cause; it is parsed once.
-        if key not in shared:
-            effect, act, start, until, appealable = rest
-            shared[key] = OpenCause(Effect.parse(effect), act, _day(start), _day(until), _day(appealable))
-        found[licence].append(shared[key])
+def _open_of(tx: Reading, ids: Sequence[str]) -> dict[str, tuple[OpenCause, ...]]:
+    columns = (causes.c.effect, causes.c.act, causes.c.effective_from, causes.c.until, causes.c.appealable_until)
+    # A large decision gives thousands of licences the same cause: it comes once, with all of them, and is parsed once.
+    query = (
+        select(*columns, func.aggregate_strings(causes.c.licence, BETWEEN))
+        .where(_among(tx, causes.c.licence, ids), causes.c.closed_idx.is_(None))
+        .group_by(*columns)
+    )
+    found: dict[str, tuple[OpenCause, ...]] = {}
+    for effect, act, start, until, appealable, theirs in tx.execute(query):
+        cause = OpenCause(Effect.parse(effect), act, _day(start), _day(until), _day(appealable))
+        alone = (cause,)
+        for licence in theirs.split(BETWEEN):
+            found[licence] = (*found[licence], cause) if licence in found else alone
     return found
 
 

@@ -177,7 +177,7 @@ class OnlineVerifier:
     async def _standing(self, held: Held, today: date) -> list[Finding]:
         """Say why the licence is not simply valid, and until when that may be appealed."""
         causes = await self._region.database.read(lambda tx: open_causes_of(tx, [held.licence]), cheap=True)
-        mine = causes.get(held.licence, [])
+        mine = causes.get(held.licence, ())
         state = state_of(mine, today)
         told = [Finding.of(Reason.STATE_SUPERSEDED, "a later version took its place")] if held.superseded else []
         if state.state == "valid":
