@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable
 
 import pytest
@@ -43,6 +45,20 @@ def test_many_values_have_the_texts_that_each_has(values: tuple[int, list[bytes]
             encoding.b64u_encode_all([*each, each[0] + bytes(3)], length)
 
 
+@given(text=st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", max_size=80))
+def test_base32_says_what_the_standard_library_says(text: str) -> None:
+    """Where that reads a text at all, and the text is the one of its bytes; else it is refused."""
+    try:
+        data = base64.b32decode(text + "=" * (-len(text) % 8))
+    except binascii.Error:
+        data = None
+    if data is None or base64.b32encode(data).decode().rstrip("=") != text:
+        with pytest.raises(Malformed):
+            encoding.b32_decode(text)
+    else:
+        assert encoding.b32_decode(text) == data
+
+
 @pytest.mark.parametrize(("encode", "decode"), PAIRS)
 @given(text=st.text(st.sampled_from("AQabz059-_+/= \n2é"), max_size=12) | st.text(max_size=8))
 def test_text_is_canonical_or_refused(encode: Encode, decode: Decode, text: str) -> None:
@@ -71,6 +87,10 @@ def test_text_is_canonical_or_refused(encode: Encode, decode: Decode, text: str)
         (encoding.b32_decode, "AA======"),
         (encoding.b32_decode, "AB"),
         (encoding.b32_decode, "A"),
+        (encoding.b32_decode, "AAA"),
+        (encoding.b32_decode, "AAAAAA"),
+        (encoding.b32_decode, "AAAAAAB"),
+        (encoding.b32_decode, "AAAAAAAAA"),
         (encoding.b32_decode, "A1"),
     ],
 )
