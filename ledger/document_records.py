@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 from ledger.catalogue import Catalogue
 from ledger.errors import Code, Refusal
-from ledger.events import Event
+from ledger.events import SubjectPart
 from verifiers.code import CodePayload, cut_name
 from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.licence import ErasedHolder, Face, Holder, Imported, Unsigned
@@ -29,6 +29,31 @@ _FIRST_CODE_DAY: Final = date(2000, 1, 1)
 
 Numbers = tuple[int, int]
 """The small numbers of type and department in the static code."""
+
+
+class Record(Protocol):
+    """What documents are built from: the facts of an event and its personal parts, such as an `Event` has."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What its statement says."""
+        ...
+
+    @property
+    def subjects(self) -> tuple[SubjectPart | None, ...]:
+        """Its personal parts, `None` for one that was erased."""
+        ...
+
+
+class Opened(NamedTuple):
+    """A record by itself, without its place in the log."""
+
+    facts: dict[str, Any]
+    subjects: tuple[SubjectPart | None, ...]
+
+    def __repr__(self) -> str:
+        """Leave out what may be personal."""
+        return f"Opened({len(self.subjects)} subjects)"
 
 
 def bodies_of(face: Face, unsigned: Unsigned, numbers: Numbers, uri: str, signatures: bytes) -> list[dict[str, Any]]:
@@ -67,13 +92,13 @@ def bodies_of(face: Face, unsigned: Unsigned, numbers: Numbers, uri: str, signat
     return bodies
 
 
-def signatures_of(event: Event) -> tuple[bytes, bytes]:
+def signatures_of(event: Record) -> tuple[bytes, bytes]:
     """Return the signatures of licence and static code. Raises `Refusal` licence.erased, record.damaged."""
     _, licence, code = _keys(_first(event))
     return licence, code
 
 
-def face_of(event: Event, catalogue: Catalogue) -> Face:
+def face_of(event: Record, catalogue: Catalogue) -> Face:
     """Return what the licence of a document event was built from, erased holders without what they showed.
 
     Raises `Refusal` licence.erased where the first holder's part is gone, record.damaged where it was built otherwise.
@@ -106,7 +131,7 @@ def face_of(event: Event, catalogue: Catalogue) -> Face:
     )
 
 
-def code_payload_of(event: Event) -> CodePayload:
+def code_payload_of(event: Record) -> CodePayload:
     """Return what the static code of a document event says. Raises `Refusal` licence.erased, record.damaged."""
     first, facts = _first(event), event.facts
     return code_payload(
@@ -154,11 +179,11 @@ def status_uri(iss: str, department: str, list_num: int) -> str:
     return f"{iss.removesuffix(f'/d/{department}')}/status-lists/{list_num}"
 
 
-def _first(event: Event) -> Mapping[str, Any]:
+def _first(event: Record) -> Mapping[str, Any]:
     """Return the part about the first holder."""
     first = event.subjects[0]
     if first is None:
-        raise Refusal(Code.LICENCE_ERASED, None, licence=event.thing)
+        raise Refusal(Code.LICENCE_ERASED, None, licence=str(event.facts["thing"]))
     if first.body.get("build") != BUILD:
         raise Refusal(Code.RECORD_DAMAGED, None, why="its document was built in a way that is not known here")
     return first.body
@@ -169,7 +194,7 @@ def _keys(first: Mapping[str, Any]) -> tuple[bytes, bytes, bytes]:
     return keys[:SEED_SIZE], keys[SEED_SIZE:-_SIGNATURE_SIZE], keys[-_SIGNATURE_SIZE:]
 
 
-def _holder(event: Event, first: Mapping[str, Any], position: int, seed: bytes) -> Holder | ErasedHolder:
+def _holder(event: Record, first: Mapping[str, Any], position: int, seed: bytes) -> Holder | ErasedHolder:
     stated, part = event.facts["holders"][position], event.subjects[position]
     if part is None:
         return ErasedHolder(stated["kind"], tuple(first["others"][position - 1]), stated.get("role"))

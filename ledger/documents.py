@@ -19,6 +19,7 @@ from keys.signer import Signer
 from ledger.catalogue import Catalogue, Department, LicenceType, RegisteredKey
 from ledger.document_records import (
     SEED_SIZE,
+    Record,
     bodies_of,
     code_payload,
     code_payload_of,
@@ -28,12 +29,12 @@ from ledger.document_records import (
 )
 from ledger.drafting import Unsigned, sign_drafts
 from ledger.errors import Code, Refusal
-from ledger.events import Draft, Event, SubjectPart
+from ledger.events import Draft, SubjectPart
 from ledger.status_slots import Slot
 from verifiers.code import CodePayload, code_text, sig_structure, signed_code
 from verifiers.commitment import code_digest, jws_digest
 from verifiers.encoding import b64u_decode, b64u_encode
-from verifiers.licence import Face, Holder, Imported, UnverifiedLicence, build, header_segment, parsed
+from verifiers.licence import Face, Holder, Imported, UnverifiedLicence, build, header_segment, parsed, rebuild
 from verifiers.licence import Unsigned as UnsignedLicence
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ def _parts(
     return tuple(SubjectPart(holder.subject, body) for holder, body in zip(document.holders, bodies, strict=True))
 
 
-def compact_of(event: Event, catalogue: Catalogue) -> str:
+def compact_of(event: Record, catalogue: Catalogue) -> str:
     """Write the licence of a document event again, byte for byte, without the disclosures of erased holders.
 
     Raises `Refusal` licence.erased where the first holder's part, and with it the signature, is gone, record.damaged
@@ -261,7 +262,7 @@ def compact_of(event: Event, catalogue: Catalogue) -> str:
     return unsigned.compact(signatures_of(event)[0])
 
 
-def licence_of(event: Event, catalogue: Catalogue) -> UnverifiedLicence:
+def licence_of(event: Record, catalogue: Catalogue) -> UnverifiedLicence:
     """Return the same licence as whoever is shown `compact_of` reads it, ready to be judged.
 
     Raises as that does, and `Malformed` for one that no reader would accept.
@@ -270,12 +271,12 @@ def licence_of(event: Event, catalogue: Catalogue) -> UnverifiedLicence:
     return parsed(face, unsigned, signatures_of(event)[0])
 
 
-def _rebuilt(event: Event, catalogue: Catalogue) -> tuple[UnsignedLicence, Face]:
+def _rebuilt(event: Record, catalogue: Catalogue) -> tuple[UnsignedLicence, Face]:
     face = face_of(event, catalogue)
     certificate = catalogue.keys[event.facts["kids"]["licence"]].certificate
     if certificate is None:
         raise Refusal(Code.RECORD_DAMAGED, None, why="its key has no certificate")
-    licence = build(face, header=_header(certificate))
+    licence = rebuild(face, header=_header(certificate))
     if b64u_encode(jws_digest(licence.signing_input)) != event.facts["jws"]:
         raise Refusal(Code.RECORD_DAMAGED, None, why="its licence is built otherwise than it was")
     return licence, face
@@ -285,7 +286,7 @@ def _rebuilt(event: Event, catalogue: Catalogue) -> tuple[UnsignedLicence, Face]
 _header = lru_cache(maxsize=256)(header_segment)
 
 
-def cose_of(event: Event) -> bytes:
+def cose_of(event: Record) -> bytes:
     """Write the static code of a document event again. Raises `Refusal` licence.erased, record.damaged."""
     structure = sig_structure(code_payload_of(event), b64u_decode(event.facts["kids"]["code"])[:8])
     if b64u_encode(code_digest(structure)) != event.facts["code"]:
@@ -293,6 +294,6 @@ def cose_of(event: Event) -> bytes:
     return signed_code(structure, signatures_of(event)[1])
 
 
-def code_of(event: Event, base_url: str) -> str:
+def code_of(event: Record, base_url: str) -> str:
     """Return the text of the static code of a document event. Raises `Refusal` licence.erased, record.damaged."""
     return code_text(base_url, cose_of(event))

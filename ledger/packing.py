@@ -86,10 +86,27 @@ def reduce(part: bytes, segments: Segments | None = None) -> tuple[int, bytes, b
 
 def unpack(data: bytes) -> bytes:
     """Give the part that `pack` made `data` of. Raises `ValueError` for what it would never have made."""
+    text, header, signature = _opened(data)
+    if header is None:
+        return text
+    return ".".join(map(b64u_encode, (text[:header], text[header:], signature))).encode("ascii")
+
+
+def unpack_payload(data: bytes) -> bytes | None:
+    """Give the payload of the compact JWS that `pack` made `data` of, `None` where it was no such JWS.
+
+    Raises `ValueError` as `unpack` does.
+    """
+    text, header, _ = _opened(data)
+    return None if header is None else text[header:]
+
+
+def _opened(data: bytes) -> tuple[bytes, int | None, bytes]:
+    """Give the text of a part, without base64url that was taken off; then how long its header is, and its signature."""
     if not data:
         raise ValueError("nothing was packed")
     packing, at = data[0], 1
-    number, signature, header = 0, b"", 0
+    number, signature, header = 0, b"", None
     if packing & _ZSTD:
         number, at = int.from_bytes(data[1:2], "big"), 2
     if packing & _JWS:
@@ -105,9 +122,7 @@ def unpack(data: bytes) -> bytes:
         text = _decompressed(number, text)
     if packing & _IDS:
         text = _with_ids(text, ids)
-    if packing & _JWS:
-        text = ".".join(map(b64u_encode, (text[:header], text[header:], signature))).encode("ascii")
-    return text
+    return text, header, signature
 
 
 def _segments(part: bytes) -> Segments | None:

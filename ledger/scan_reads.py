@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from orjson import loads
+
 from ledger.database import Database
+from ledger.document_records import Opened
 from ledger.errors import Code, Refusal
-from ledger.events import Event
+from ledger.events import Event, SubjectPart
 from ledger.gathered_reads import GatheredReads
 from ledger.held_documents import Held, held_of
 from ledger.history import open_event
-from ledger.vault import Vault
+from ledger.vault import Vault, is_erased
 
 _PRESENTATION: Final = """
 SELECT {place} p.subject, p.sealed, p.ends_at, p.withdrawn_at
@@ -37,7 +40,11 @@ LEFT JOIN record_keys k ON k.idx = r.idx AND k.part = r.part
 """
 
 
-@dataclass(frozen=True, slots=True)
+_USUAL_PARTS: Final = 2
+"""The statement, and what is about the one holder."""
+
+
+@dataclass(slots=True)  # not frozen: made for every scan
 class Prepared:
     """A presentation as it is kept: `sealed` holds key and choices; both times are Unix seconds."""
 
@@ -47,7 +54,7 @@ class Prepared:
     withdrawn_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class Current:
     """The current version of a licence: its type and area, how it stands, and its entry and record, still sealed.
 
@@ -61,13 +68,29 @@ class Current:
     digest: bytes
     held: Held
     _entry: bytes = field(repr=False)
-    _parts: tuple[tuple[int, bytes, bytes | None], ...] = field(repr=False)
+    parts: tuple[tuple[int, bytes, bytes | None], ...] = field(repr=False)
+
+    def opened(self, vault: Vault) -> Opened | None:
+        """Open its record, if it is as those of nearly all licences: of one holder, not erased.
+
+        What decrypts was sealed here as it is, so it is not taken apart again as a stranger's would be: for whoever
+        compares the licence that is built of it with `digest`. Raises `Refusal` with `record.damaged`.
+        """
+        if len(self.parts) != _USUAL_PARTS:
+            return None
+        (_, facts, _), (_, part, wrapped) = self.parts
+        payload = None if is_erased(part) else vault.open_payload(facts)
+        said = {} if payload is None else loads(payload)
+        subjects = said.get("subjects", [])
+        if len(subjects) != 1:
+            return None
+        return Opened(said, (SubjectPart(subjects[0], loads(vault.open_subject(part, wrapped))),))
 
     def event(self, vault: Vault) -> Event:
         """Open the event that made it. Raises `Refusal` with `record.damaged`."""
         idx = self.held.idx
-        wrapped = {(idx, part): key for part, _, key in self._parts if key is not None}
-        return open_event(vault, idx, self._entry, [blob for _, blob, _ in self._parts], wrapped)
+        wrapped = {(idx, part): key for part, _, key in self.parts if key is not None}
+        return open_event(vault, idx, self._entry, [blob for _, blob, _ in self.parts], wrapped)
 
 
 class ScanReads:

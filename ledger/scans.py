@@ -36,6 +36,7 @@ from verifiers.code import parse_code_text
 from verifiers.commitment import jws_digest
 from verifiers.errors import Malformed
 from verifiers.legal_dates import format_time
+from verifiers.licence import UnverifiedLicence
 from verifiers.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from ledger.region import Region
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class _Scanned:
     """What a code stands for: the licences to show, the subject of ours who shows them, and what is to be redeemed."""
 
@@ -159,13 +160,21 @@ async def _look_at_choice(
 
 async def verdict_on_current(region: Region, verifier: OnlineVerifier, current: Current) -> Verdict:
     """Judge the current version of a licence, rebuilt from its record. Raises `Refusal` as `compact_of` does."""
-    event = current.event(region.vault)
-    with suppress(Malformed):  # the verdict on its text says what is wrong with it
-        licence = licence_of(event, region.catalogue)
+    licence = _as_held(region, current)
+    if licence is not None:
+        return await verifier.judge_held(licence, current.held, current.seq)
+    # Read with care and judged as it would be presented: that says what is wrong with the record or with its text. Or
+    # the projection says otherwise than the record: what the ledger holds under its own hash decides.
+    return await verifier.verdict(compact_of(current.event(region.vault), region.catalogue))
+
+
+def _as_held(region: Region, current: Current) -> UnverifiedLicence | None:
+    """Build the licence from its record, if what comes out are the signed bytes that the ledger holds."""
+    with suppress(Malformed, Refusal):
+        licence = licence_of(current.opened(region.vault) or current.event(region.vault), region.catalogue)
         if jws_digest(licence.signing_input) == current.digest:
-            return await verifier.judge_held(licence, current.held, current.seq)
-    # Or the projection says otherwise than the record: what the ledger holds under its own hash decides.
-    return await verifier.verdict(compact_of(event, region.catalogue))
+            return licence
+    return None
 
 
 def _remember(tx: Writing, known: Sequence[Abroad], at: datetime) -> None:

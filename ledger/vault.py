@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from keys.errors import UnknownKey
 from keys.signer import KeyStore
 from ledger.errors import Code, Refusal
-from ledger.packing import Segments, pack, unpack
+from ledger.packing import Segments, pack, unpack, unpack_payload
 from verifiers.identity import expand_citizen_number
 from verifiers.keyed_hash import KeyedHash
 
@@ -94,6 +94,25 @@ class Vault:
 
     def open_facts(self, blob: bytes) -> bytes:
         """Open what `seal_facts` sealed. Raises `Refusal` with `record.damaged`."""
+        secret, packed, head = self._packed_facts(blob)
+        part = _unpacked(packed)
+        return _fitting(_facts_salt(secret, part), part, head)
+
+    def open_payload(self, blob: bytes) -> bytes | None:
+        """Open what `seal_facts` sealed, but give only the payload of the statement; `None` where it is packed as none.
+
+        That it was sealed here under this digest is certain, because the digest is in the key; it is not computed
+        again. That is enough where what is made of the payload is compared with a digest or signature itself. Raises
+        `Refusal` with `record.damaged`.
+        """
+        _, packed, _ = self._packed_facts(blob)
+        try:
+            return unpack_payload(packed)
+        except ValueError as error:
+            raise _damaged(str(error)) from None
+
+    def _packed_facts(self, blob: bytes) -> tuple[KeyedHash, bytes, bytes]:
+        """Decrypt a statement; gives the secret it was sealed with, what was sealed, and the head with its digest."""
         if blob[:1] != _FACTS_BYTE:
             raise _damaged("not sealed as facts")
         head, number = blob[:_DIGEST_END], int.from_bytes(blob[_DIGEST_END : _DIGEST_END + 2], "big")
@@ -101,8 +120,7 @@ class Vault:
         if secret is None:
             raise _damaged("sealed with a secret that is not here")
         key = secret.digest(_FACTS_TAG + head[1:])
-        part = _decrypted(key, blob[_DIGEST_END + 2 :], head)
-        return _fitting(_facts_salt(secret, part), part, head)
+        return secret, _authentic(key, blob[_DIGEST_END + 2 :], head), head
 
     def seal_subject(self, part: bytes) -> tuple[bytes, bytes]:
         """Seal a personal part with a key of its own; gives the blob and the wrapped key."""
@@ -233,7 +251,10 @@ def _authentic(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
 
 
 def _decrypted(key: bytes, ciphertext: bytes, head: bytes) -> bytes:
-    packed = _authentic(key, ciphertext, head)
+    return _unpacked(_authentic(key, ciphertext, head))
+
+
+def _unpacked(packed: bytes) -> bytes:
     try:
         return unpack(packed)
     except ValueError as error:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.packing import DICTIONARY, pack, unpack
+from ledger.packing import DICTIONARY, pack, unpack, unpack_payload
 from verifiers import canonical, statement
 from verifiers.encoding import b64u_encode
 
@@ -58,6 +58,7 @@ def test_a_token_comes_back(payload: dict[str, object], signature: bytes, junk: 
     for segments in ((header, body, signature), (header, junk, signature), (junk, body, signature)):
         token = ".".join(map(b64u_encode, segments)).encode()
         assert unpack(pack(token)) == unpack(pack(token, segments)) == token
+        assert unpack_payload(pack(token)) == (segments[1] if segments[0] else None)
     assert unpack(pack(junk)) == junk
 
 
@@ -88,3 +89,11 @@ def test_what_nobody_packed_is_a_value_error(data: bytes) -> None:
 def test_a_licence_statement_takes_little_more_than_its_random_bytes() -> None:
     """Identifiers and signature are all that cannot be made smaller; the frame around them is in the dictionary."""
     assert len(pack(STATEMENT)) < 64 + 64 + 100 < len(STATEMENT)
+
+
+def test_only_a_token_has_a_payload() -> None:
+    """A personal part is none, and what was never packed is refused."""
+    assert unpack_payload(pack(canonical.encode(BODY))) is None
+    assert unpack_payload(KEPT_STATEMENT) == canonical.encode(PAYLOAD)
+    with pytest.raises(ValueError, match="nothing was packed"):
+        unpack_payload(b"")

@@ -21,6 +21,7 @@ from ledger.region import Region
 from ledger.scans import scan, verdict_on_current
 from ledger.tables.scans import presentations as rows
 from ledger.trust_publishing import newest, payload_of
+from ledger.vault import erased
 from ledger.verifying import OnlineVerifier
 from ledger.versions import new_version
 from tests.ledger import cases, licensing
@@ -175,6 +176,49 @@ async def test_a_licence_that_no_reader_accepts_is_invalid(region: Region, monke
 
     assert scanned == presented
     assert scanned.reasons == (Reason.LICENCE,) and scanned.licence is None
+
+
+async def test_the_usual_record_is_opened_for_what_the_licence_says(region: Region) -> None:
+    """The same facts and the same person as the careful reading finds."""
+    licence = await issued(region, MARKET, food())
+    row = await region.scan_reads.current(licence.id)
+
+    opened, event = row.opened(region.vault), row.event(region.vault)
+
+    assert opened is not None
+    assert (opened.facts, opened.subjects) == (event.facts, event.subjects)
+    assert licensing.COMPANY["name"] not in repr(opened)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+async def test_a_changed_record_is_damaged(region: Region, part: int) -> None:
+    """Nothing is shown of a licence whose record was changed, in whichever part."""
+    licence = await issued(region, MARKET, food())
+    row = await region.scan_reads.current(licence.id)
+    changed = replace(
+        row,
+        parts=tuple(
+            (number, blob[:-1] + bytes((blob[-1] ^ 1,)) if number == part else blob, key)
+            for number, blob, key in row.parts
+        ),
+    )
+
+    with pytest.raises(Refusal) as refused:
+        await verdict_on_current(region, OnlineVerifier(region), changed)
+    assert refused.value.code is Code.RECORD_DAMAGED
+
+
+async def test_a_record_without_the_person_is_an_erased_licence(region: Region) -> None:
+    """What is left of it is told as such."""
+    licence = await issued(region, MARKET, food())
+    row = await region.scan_reads.current(licence.id)
+    facts, (number, blob, _) = row.parts
+
+    with pytest.raises(Refusal) as refused:
+        await verdict_on_current(
+            region, OnlineVerifier(region), replace(row, parts=(facts, (number, erased(blob), None)))
+        )
+    assert refused.value.code is Code.LICENCE_ERASED
 
 
 async def test_a_code_is_redeemed_once(region: Region) -> None:

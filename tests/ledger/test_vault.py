@@ -8,7 +8,7 @@ from ledger.errors import Code, Refusal
 from ledger.vault import Vault, digest_of, erased, is_erased
 from tests.ledger.small_log import draft
 from tests.region import memory_store
-from verifiers.encoding import b64u_encode
+from verifiers.encoding import b64u_decode, b64u_encode
 
 VAULT = Vault.open(memory_store())
 
@@ -67,6 +67,20 @@ def test_every_changed_byte_is_noticed() -> None:
     for at in range(len(facts)):
         with pytest.raises(Refusal):
             VAULT.open_facts(_flipped(facts, at))
+
+
+def test_a_payload_opens_by_itself_and_only_unchanged() -> None:
+    """It is what stands in the statement; of a part that is no statement there is none."""
+    statement = draft(padding=600).statement
+    blob = VAULT.seal_facts(statement)
+
+    assert VAULT.open_payload(blob) == b64u_decode(statement.decode().split(".")[1])
+    assert VAULT.open_payload(VAULT.seal_facts(b"{}")) is None
+    for at in range(len(blob)):
+        changed = blob[:at] + bytes((blob[at] ^ 1,)) + blob[at + 1 :]
+        with pytest.raises(Refusal) as refused:
+            VAULT.open_payload(changed)
+        assert refused.value.code is Code.RECORD_DAMAGED
 
 
 def test_erased_part_keeps_its_digest_only() -> None:
