@@ -13,7 +13,6 @@ follows them, without asking anybody now; our ledger has no say in it, so its ve
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,6 +64,12 @@ _OF_THE_LIST: Final = frozenset(
 )
 
 
+_OF_LIST_AND_RECEIPT: Final = _OF_THE_LIST | {Reason.RECEIPT_MISSING}
+_IN_FORCE: Final = Check(Step.STATUS, Mark.PASSED, 0, "ledger")
+_WITHDRAWN: Final = Check(Step.STATUS, Mark.FAILED, 0, "ledger")
+_ENTERED: Final = Check(Step.RECEIPT, Mark.PASSED, 0, "ledger")
+
+
 class OnlineVerifier:
     """Gives online verdicts for one region; one a process, used from its event loop."""
 
@@ -72,6 +77,7 @@ class OnlineVerifier:
         self._region = region
         self._documents = HeldDocuments(region.database)
         self._root = fingerprint(region.root_certificate)
+        self._policy = Policy(root=self._root)
         self._trust: tuple[int, TrustList] | None = None
         self._checkpoints = CheckpointCache()
         self._receipts: OrderedDict[tuple[int, int | None], str] = OrderedDict()
@@ -113,7 +119,7 @@ class OnlineVerifier:
         receipt: str | None,
     ) -> Verdict:
         found = self._verify(presented, trust, at, receipt)
-        if trust is not None and _order_matters(found, trust, held) and not _failed(found, Step.RECEIPT):
+        if trust is not None and _order_matters(found, trust, held) and not _has(found, Step.RECEIPT, Mark.FAILED):
             found = self._verify(presented, trust, at, await self._receipt(held.idx))
         told = [] if held.state == "valid" and not held.slot else await self._standing(held, day_of(at))
         return _sharpened(found, held, told)
@@ -133,7 +139,7 @@ class OnlineVerifier:
                 status=() if following is None else following.status_lists(),
                 receipt=receipt,
                 at=at,
-                policy=Policy(root=self._root),
+                policy=self._policy,
                 cache=self._checkpoints,
                 peers=() if following is None else following.views(),
             ).verdict
@@ -215,7 +221,7 @@ def _order_matters(found: Verdict, trust: TrustList, held: Held) -> bool:
     key = trust.key(held.kid)
     if key is not None and (key.revoked is not None or key.log_to is not None):
         return True
-    return any(check.step is Step.POSITION and check.mark is Mark.UNDETERMINED for check in found.checks)
+    return _has(found, Step.POSITION, Mark.UNDETERMINED)
 
 
 def _foreign(found: Verdict) -> bool:
@@ -233,31 +239,37 @@ def _unknown(found: Verdict, readable: bool) -> Verdict:
 
 def _sharpened(found: Verdict, held: Held, told: list[Finding]) -> Verdict:
     """Put the ledger's own knowledge in the place of the receipt and the status list."""
-    proven = _passed(found, Step.POSITION) or _skipped(found, Step.POSITION)
-    replaced = _OF_THE_LIST | ({Reason.RECEIPT_MISSING} if proven else frozenset())
-    findings = ranked([*(one for one in found.findings if one.reason not in replaced), *told])
+    proven = _has(found, Step.POSITION, Mark.PASSED) or _has(found, Step.POSITION, Mark.SKIPPED)
+    replaced = _OF_LIST_AND_RECEIPT if proven else _OF_THE_LIST
+    findings = ranked([*[one for one in found.findings if one.reason not in replaced], *told])
     checks: list[Check] = []
     for check in found.checks:
-        if check.step is Step.STATUS:
-            checks.append(Check(Step.STATUS, Mark.FAILED if told else Mark.PASSED, 0, "ledger"))
-        elif check.step is Step.RECEIPT and proven and check.mark is not Mark.FAILED:
-            checks.append(check if check.mark is Mark.PASSED else Check(Step.RECEIPT, Mark.PASSED, 0, "ledger"))
+        step = check.step
+        if step is Step.STATUS:
+            checks.append(_WITHDRAWN if told else _IN_FORCE)
+        elif step is Step.RECEIPT and proven and check.mark is not Mark.FAILED:
+            checks.append(check if check.mark is Mark.PASSED else _ENTERED)
         else:
             checks.append(check)
     checks.append(Check(Step.LEDGER, Mark.PASSED, 0, f"entry {held.idx}"))
-    return replace(found, outcome=worst(findings), findings=findings, checks=tuple(checks), bound_s=BOUND_S)
+    return Verdict(
+        worst(findings),
+        found.at,
+        findings,
+        tuple(checks),
+        found.notes,
+        BOUND_S,
+        found.licence,
+        found.region,
+        found.recognition,
+    )
 
 
-def _passed(found: Verdict, step: Step) -> bool:
-    return any(check.step is step and check.mark is Mark.PASSED for check in found.checks)
-
-
-def _failed(found: Verdict, step: Step) -> bool:
-    return any(check.step is step and check.mark is Mark.FAILED for check in found.checks)
-
-
-def _skipped(found: Verdict, step: Step) -> bool:
-    return any(check.step is step and check.mark is Mark.SKIPPED for check in found.checks)
+def _has(found: Verdict, step: Step, mark: Mark) -> bool:
+    for check in found.checks:  # noqa: SIM110 - `any` makes a generator, which takes three times as long
+        if check.step is step and check.mark is mark:
+            return True
+    return False
 
 
 def worst_of(verdicts: list[Verdict]) -> Outcome:

@@ -46,10 +46,13 @@ class Step(StrEnum):
 
     number: int
     """Its place in the order of the steps."""
+    word: str
+    """Its value, which `value` takes a call to find; a verdict says it a dozen times."""
 
 
 for _number, _step in enumerate(Step):
     _step.number = _number
+    _step.word = _step.value
 
 
 class Mark(StrEnum):
@@ -59,6 +62,13 @@ class Mark(StrEnum):
     FAILED = "failed"
     UNDETERMINED = "undetermined"
     SKIPPED = "skipped"
+
+    word: str
+    """Its value, as of a step."""
+
+
+for _mark in Mark:
+    _mark.word = _mark.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"age_s": self.age_s, "outcome": self.mark.value, "source": self.source, "step": self.step.value}
+        return {"age_s": self.age_s, "outcome": self.mark.word, "source": self.source, "step": self.step.word}
 
 
 in_order = attrgetter("step.number")
@@ -207,7 +217,10 @@ class NotVerified(Exception):
     """What was presented did not pass: `verdict` says why, `seen` is to be given to the next `verify`."""
 
     def __init__(self, verdict: Verdict, seen: Seen) -> None:
-        reasons = ", ".join(verdict.reasons)
-        super().__init__(f"{verdict.outcome}: {reasons}")
+        super().__init__()
         self.verdict = verdict
         self.seen = seen
+
+    def __str__(self) -> str:
+        """Outcome and reasons; put together when somebody reads them, because the online verifier never does."""
+        return f"{self.verdict.outcome}: {', '.join(self.verdict.reasons)}"

@@ -253,7 +253,7 @@ def _receipt_required(case: Examination, ground: Ground, kind: TrustedType | Non
     """Whether the type asks for a receipt; of another region's licence, also where ours does or we name witnesses."""
     kinds = [each for each in (kind, case.counts_as) if each is not None]
     demanded = ground.demanded is not None and ground.demanded.quorum > 0
-    return not kinds or demanded or any(each.receipt == "required" for each in kinds)
+    return not kinds or demanded or "required" in [each.receipt for each in kinds]
 
 
 def _bundle(case: Examination, text: str, receipt: Receipt | str | None, cache: CheckpointCache) -> None:
