@@ -41,7 +41,7 @@ _FIRST_COLUMNS: Final = 10
 MEANS: Final = ("static", "dynamic", "search")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class Access:
     """One look at one licence: by whom, by which of `MEANS`, for what; `fields` are the names that were shown.
 

@@ -31,7 +31,7 @@ class Abroad:
         return f"{self.region}:{self.identifier}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class Look:
     """One licence as it will be shown: its verdict, what is `shown` of it, and under which names that is written down.
 

@@ -37,7 +37,7 @@ MAX_FIELDS: Final = 100
 _KEPT_S: Final = 2 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class Choice:
     """One licence the holder shows; `fields` are the names chosen, `None` for whatever the matter needs."""
 
@@ -45,7 +45,7 @@ class Choice:
     fields: frozenset[str] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class Redeemable:
     """A presentation whose code was just matched in `slice`; it counts once `scan_writes` has written it down."""
 

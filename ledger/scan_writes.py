@@ -40,7 +40,7 @@ ON CONFLICT DO NOTHING RETURNING handle, slice
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every scan
 class Looked:
     """One scan to be written down: the looks, the code that is used up if any, and what else belongs to it."""
 

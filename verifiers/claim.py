@@ -21,19 +21,23 @@ _EQUALS = frozenset({"aka_vcts", "extends"})
 class Claim(NamedTuple):
     """What a licence and a static code have in common once parsed; still unverified.
 
-    `digest` is the SHA-256 of `signed` as the log commits to it, `content` what is shown of it if its signature holds.
+    `content` is what is shown of it if its signature holds.
     """
 
     is_code: bool
     signed: bytes
     signature: bytes
-    digest: bytes
     valid_from: dt.date
     valid_until: dt.date | None
     status_idx: int
     issued_at: dt.datetime | None
     imported: bool
     content: dict[str, Any]
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of `signed` as the log commits to it; only a receipt is compared with that."""
+        return code_digest(self.signed) if self.is_code else jws_digest(self.signed)
 
 
 def claim_of_licence(licence: UnverifiedLicence) -> Claim:
@@ -47,7 +51,6 @@ def claim_of_licence(licence: UnverifiedLicence) -> Claim:
         False,
         signed,
         licence.sd_jwt.jws.signature,
-        jws_digest(signed),
         licence.valid_from,
         licence.valid_until,
         licence.status_idx,
@@ -73,7 +76,6 @@ def claim_of_code(code: UnverifiedCode) -> Claim:
         is_code=True,
         signed=code.sig_structure,
         signature=code.signature,
-        digest=code_digest(code.sig_structure),
         valid_from=payload.valid_from,
         valid_until=payload.valid_until,
         status_idx=payload.status_idx,

@@ -6,9 +6,8 @@ same, duplicate members, NUL, numbers that are not finite and unknown critical h
 """
 
 import json
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import orjson
 
@@ -19,8 +18,7 @@ HEADER_LIMIT = 16_384
 """Longest protected header in characters: three certificates of 4 KiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Jws:
+class Jws(NamedTuple):
     """One parsed, *unverified* compact JWS; `header` is shared with others and not to be changed.
 
     `signing_input` is the ASCII `header.payload` that the 64-byte `signature` (r‖s) is over.
