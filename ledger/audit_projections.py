@@ -38,7 +38,12 @@ def compare_table(live: Reading, replayed: Reading, table: Table, report: Report
     places = [names.index(column.name) for column in keys]
     left, right = _rows(live, table, keys), _rows(replayed, table, keys)
     stored, expected = next(left, None), next(right, None)
+    compared = 0
     while stored is not None or expected is not None:
+        if stored == expected:  # nearly always; what follows costs four times as much
+            compared += 1
+            stored, expected = next(left, None), next(right, None)
+            continue
         here = None if stored is None else _sortable(stored, places)
         there = None if expected is None else _sortable(expected, places)
         if stored is not None and (there is None or (here is not None and here < there)):
@@ -49,10 +54,10 @@ def compare_table(live: Reading, replayed: Reading, table: Table, report: Report
             expected = next(right, None)
         elif stored is not None and expected is not None:
             changed = [name for name, one, other in zip(names, stored, expected, strict=True) if one != other]
-            if changed:
-                report.add(Artefact.PROJECTION, _where(table, stored, places), f"changed: {', '.join(changed)}")
-            report.count("projection rows")
+            report.add(Artefact.PROJECTION, _where(table, stored, places), f"changed: {', '.join(changed)}")
+            compared += 1
             stored, expected = next(left, None), next(right, None)
+    report.count("projection rows", compared)
 
 
 def _keys(table: Table) -> list[Column[Any]]:
@@ -62,8 +67,7 @@ def _keys(table: Table) -> list[Column[Any]]:
 def _rows(tx: Reading, table: Table, keys: list[Column[Any]]) -> Iterator[tuple[Any, ...]]:
     order = [_binary(tx, column) for column in keys]
     result = tx.execute(select(table).order_by(*order).execution_options(yield_per=_FETCH))
-    for row in result:
-        yield tuple(bytes(value) if isinstance(value, memoryview | bytearray) else value for value in row)
+    return map(tuple, result)
 
 
 def _binary(tx: Reading, column: Column[Any]) -> Any:
