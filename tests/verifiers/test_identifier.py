@@ -88,3 +88,84 @@ def test_what_is_wrong_with_an_identifier_has_a_code() -> None:
     """Programs that import old licences compare them."""
     names = ("shape", "type_code", "issuer", "serial", "version", "check")
     assert [each.value for each in IdentifierFinding] == [f"identifier.{name}" for name in names]
+
+
+TYPE, ISSUER = "11100000000013338W011", "11430000006122244L"
+
+
+def spelled(root: str = "1.2.156.3005.2", kind: str = TYPE, issuer: str = ISSUER, serial: str = "7",
+            version: str = "001", check: str | None = None) -> str:  # fmt: skip
+    """An identifier with the right check character, if there is one, whatever its parts are."""
+    if check is None:
+        check = slow_check_character(kind + issuer + serial + version)
+    return f"{root}.{kind}.{issuer}.{serial}.{version}.{check}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (spelled(), []),
+        (spelled(serial="A" * 40), []),
+        (spelled(version="999"), []),
+        (spelled(root="1.2.156.3005.3"), ["shape"]),
+        (spelled(root="2.156.3005.2"), ["shape"]),
+        (spelled().removeprefix("1.2.156.3005.2."), ["shape"]),
+        (spelled() + ".", ["shape"]),
+        (spelled(kind="1" * 20), ["type_code"]),
+        (spelled(kind="1" * 22), ["type_code"]),
+        (spelled(issuer="11430000006122244M"), ["issuer"]),
+        (spelled(serial="A" * 41), ["serial"]),
+        (spelled(serial=""), ["serial"]),
+        (spelled(version="000"), ["version"]),
+        (spelled(version="01"), ["version"]),
+        (spelled(version="0001"), ["version"]),
+        (spelled(check=""), ["check"]),
+        (spelled(serial="a", check="0"), ["serial", "check"]),
+        (spelled(serial="-", check="0"), ["serial", "check"]),
+        (spelled("1.2.156.3005.2", "x", "x", "x", "x", "x"), ["type_code", "issuer", "serial", "version", "check"]),
+    ],
+)
+def test_each_part_is_judged_by_itself(text: str, found: list[str]) -> None:
+    """In the order of the parts; the first of what is wrong is what reading it says."""
+    assert [each.value for each in identifier_findings(text)] == [f"identifier.{name}" for name in found]
+    if found:
+        with pytest.raises(ValueError, match=f"^identifier.{found[0]}$"):
+            parse_identifier(text)
+    else:
+        assert parse_identifier(text).text == text
+
+
+def test_an_identifier_is_no_longer_than_any_that_could_be_one() -> None:
+    """A hundred and sixty characters are split into parts, one more is not even looked at."""
+    length = 160 - len(spelled(serial=""))
+
+    assert identifier_findings(spelled(serial="A" * length)) == (IdentifierFinding.SERIAL,)
+    assert identifier_findings(spelled(serial="A" * (length + 1))) == (IdentifierFinding.SHAPE,)
+
+
+@pytest.mark.parametrize(
+    ("parts", "good"),
+    [
+        (("1" * 21, "1" * 18, "A" * 40, 999), True),
+        (("1" * 21, "1" * 18, "A" * 41, 1), False),
+        (("1" * 21, "1" * 18, "", 1), False),
+        (("1" * 21, "1" * 18, "A", 1000), False),
+        (("1" * 22, "1" * 18, "A", 1), False),
+        (("1" * 21, "1" * 19, "A", 1), False),
+    ],
+)
+def test_parts_are_joined_up_to_their_limits(parts: tuple[str, str, str, int], good: bool) -> None:
+    """The longest serial and the last version still fit."""
+    if good:
+        assert Identifier(*parts).text.endswith(f".{parts[2]}.{parts[3]}.{Identifier(*parts).check}")
+        return
+    with pytest.raises(ValueError):
+        Identifier(*parts)
+
+
+def test_only_digits_and_capitals_have_a_check_character() -> None:
+    """Anything else is a mistake of the caller."""
+    assert check_character("") == slow_check_character("") == "1"
+    for body in ("a", "示", "1.2"):
+        with pytest.raises(ValueError):
+            check_character(body)
