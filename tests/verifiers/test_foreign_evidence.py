@@ -100,6 +100,8 @@ def test_a_waiver_of_receipts_abroad_waives_nothing_here() -> None:
     kinds = tuple(replace(kind, receipt="optional") for kind in home.document.types)
     relaxed = home_trust(peers=(row(waiving),), types=kinds)
     assert given_abroad(issued.compact, trust=relaxed, **inputs).outcome is Outcome.VALID
+    nobody = home_trust(peers=(row(waiving, witnesses=witness_rule(0)),), types=kinds)
+    assert given_abroad(issued.compact, trust=nobody, **inputs).outcome is Outcome.VALID
     demanding = home_trust(peers=(row(waiving, witnesses=witness_rule(1)),), types=kinds)
     assert given_abroad(issued.compact, trust=demanding, **inputs).reasons == (Reason.RECEIPT_MISSING,)
 

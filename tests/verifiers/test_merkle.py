@@ -241,3 +241,66 @@ def test_many_leaves_at_once_are_as_many_one_by_one(first: int, second: int) -> 
 
     assert together.to_bytes() == singly.to_bytes()
     assert together.root() == slow_root(LEAVES[:end])
+
+
+BEYOND = 2**63
+
+
+def test_sizes_end_below_two_to_the_sixty_third() -> None:
+    """The last one counts, for frontiers, ranges and proofs; one more is refused."""
+    last = BEYOND - 1
+
+    assert last == merkle.MAX_SIZE and len(merkle.root_nodes(last)) == 63
+    assert merkle.Frontier(last, [bytes(32)] * 63).size == last
+    assert merkle.Frontier.from_bytes(merkle.Frontier(last, [bytes(32)] * 63).to_bytes()).size == last
+    assert merkle.inclusion_nodes(last - 1, last) and merkle.consistency_nodes(1, last)
+    wrong: list[Callable[[], object]] = [
+        lambda: merkle.root_nodes(BEYOND),
+        lambda: merkle.root_nodes(-1),
+        lambda: merkle.Frontier(BEYOND, [bytes(32)]),
+        lambda: merkle.Frontier(3, [bytes(32)]),
+        lambda: merkle.inclusion_nodes(0, BEYOND),
+        lambda: merkle.inclusion_nodes(5, 5),
+        lambda: merkle.inclusion_nodes(-1, 5),
+        lambda: merkle.consistency_nodes(1, BEYOND),
+        lambda: merkle.consistency_nodes(-1, 5),
+        lambda: merkle.consistency_nodes(6, 5),
+    ]
+    for ask in wrong:
+        with pytest.raises(ValueError):
+            ask()
+    with pytest.raises(Malformed) as caught:
+        merkle.Frontier.from_bytes(BEYOND.to_bytes(8, "big") + bytes(32))
+    assert caught.value.reason is Reason.TILE
+    for data in (b"", bytes(7), bytes(9), bytes(8) + bytes(32)):
+        with pytest.raises(Malformed):
+            merkle.Frontier.from_bytes(data)
+
+
+def test_proofs_of_trees_that_cannot_be_fail() -> None:
+    """As those of what is shown, not as our own mistakes."""
+    one, empty = merkle.leaf_hash(b""), merkle.EMPTY_ROOT
+    merkle.check_inclusion(one, 0, 1, [], one)
+    merkle.check_consistency(0, empty, BEYOND - 1, one, [])
+    merkle.check_consistency(1, one, 1, one, [])
+    merkle.check_consistency(0, empty, 0, empty, [])
+    wrong: list[Callable[[], object]] = [
+        lambda: merkle.check_inclusion(one, 0, BEYOND, [one] * 63, one),
+        lambda: merkle.check_inclusion(one, 1, 1, [], one),
+        lambda: merkle.check_inclusion(one, -1, 1, [], one),
+        lambda: merkle.check_inclusion(one, 0, 1, [one], one),
+        lambda: merkle.check_inclusion(one[:31], 0, 1, [], one[:31]),
+        lambda: merkle.check_consistency(0, empty, BEYOND, one, []),
+        lambda: merkle.check_consistency(2, one, 1, one, []),
+        lambda: merkle.check_consistency(-1, one, 1, one, []),
+        lambda: merkle.check_consistency(0, one, 1, one, []),
+        lambda: merkle.check_consistency(0, empty, 0, one, []),
+        lambda: merkle.check_consistency(0, empty, 1, one, [one]),
+        lambda: merkle.check_consistency(1, one, 1, one, [one]),
+        lambda: merkle.check_consistency(1, one, 1, empty, []),
+        lambda: merkle.check_consistency(1, one, 2, one, []),
+        lambda: merkle.check_consistency(3, one, 4, one, []),
+    ]
+    for check in wrong:
+        with pytest.raises(ProofFailed):
+            check()

@@ -272,3 +272,74 @@ def test_a_timed_line_of_another_length_or_beyond_all_times_is_refused(change: s
     with pytest.raises(SignatureFailed) as caught:
         note.check_lines(note.parse_note(text), [key], checkpoint.message)
     assert "wrong length or time" in caught.value.detail
+
+
+def test_a_note_has_a_length_in_bytes() -> None:
+    """Of text and of bytes alike; a character takes as many as UTF-8 writes it in."""
+    end = "\n\n— name AAAAAAA=\n"
+    room = note.MAX_BYTES - len(end.encode())
+
+    assert note.MAX_BYTES == 262_144
+    for text in ("x" * room, "示" * (room // 3) + "x" * (room % 3)):
+        for data in (text + end, (text + end).encode()):
+            assert note.parse_note(data).text == text + "\n"
+        for data in ("x" + text + end, ("x" + text + end).encode()):
+            with pytest.raises(Malformed):
+                note.parse_note(data)
+
+
+@pytest.mark.parametrize(("name", "good"), [("n" * 255, True), ("n" * 256, False), ("示" * 85, True), ("n\x1f", False)])
+def test_a_name_has_at_most_two_hundred_and_fifty_five_bytes(name: str, good: bool) -> None:
+    """In a key, and in a line."""
+    line = f"text\n\n— {name} AAAAAAA=\n"
+    if good:
+        key = NoteKey(name, KeyType.ED25519, ALICE[0].public_key)
+        assert NoteKey.from_text(key.to_text()) == key and note.parse_note(line).lines[0].name == name
+        return
+    with pytest.raises(Malformed):
+        NoteKey(name, KeyType.ED25519, ALICE[0].public_key)
+    with pytest.raises(Malformed):
+        note.parse_note(line)
+
+
+def test_a_verifier_key_has_a_length() -> None:
+    """The longest that is looked at is longer than any there is."""
+    key = NoteKey("n" * 255, KeyType.MLDSA44_COSIGNATURE, LOG_KEYS[1][0].public_key)
+
+    assert len(key.to_text()) < 4096 and NoteKey.from_text(key.to_text()) == key
+
+
+def test_messages_are_the_bytes_of_the_specification() -> None:
+    """The text, the text under a time, and the tree head with lengths before its names."""
+    root = bytes(range(32))
+
+    assert note.note_message("示\n") == "示\n".encode()
+    assert note.cosignature_message("a\n", 7) == b"cosignature/v1\ntime 7\na\n"
+    assert note.mldsa_message("cos", 7, "or", 300, root) == (
+        b"subtree/v1\n\0\x03cos" + bytes(7) + b"\x07\x02or" + bytes(8) + bytes(6) + b"\x01\x2c" + root
+    )
+    for key, sizes in ((ALICE[0], (0, 64)), (WITNESSES[0][0], (8, 64)), (LOG_KEYS[1][0], (8, 2420))):
+        line = note.signature_line(key, bytes(sizes[1]), 258)
+        assert line.blob == ((258).to_bytes(8, "big") if sizes[0] else b"") + bytes(sizes[1])
+        assert note.signature_line(key, bytes(sizes[1])).blob == bytes(sum(sizes))
+        assert key.timed is bool(sizes[0])
+
+
+def test_grease_is_a_line_of_a_name_nobody_has() -> None:
+    """Its key id and signature are the rest of the random bytes."""
+    line = note.grease_line(bytes(range(76)))
+
+    assert (line.name, line.key_id, line.blob) == ("grease.invalid/00010203", bytes(range(4, 8)), bytes(range(8, 76)))
+    for length in (75, 77):
+        with pytest.raises(ValueError, match="76"):
+            note.grease_line(bytes(length))
+
+
+def test_the_last_second_there_is_can_be_signed() -> None:
+    """2^63 - 1; a key that signs no time has none."""
+    key, sign = WITNESSES[0]
+    line = note.signature_line(key, sign(checkpoint.message(key, TEXT, 2**63 - 1)), 2**63 - 1)
+
+    [timed] = note.check_lines(note.parse_note(note.format_note(TEXT, [line])), [key], checkpoint.message)
+    assert timed.timestamp == note.MAX_TIME == 2**63 - 1
+    assert note.open_note(signed(ALICE), [ALICE[0]])[1][0].timestamp is None

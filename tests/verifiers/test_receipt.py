@@ -182,3 +182,56 @@ def test_openings_with_extra_bytes_are_refused() -> None:
 def test_a_receipt_is_named_and_begins_as_c2sp_says() -> None:
     """tlog-proof, version 1."""
     assert (receipt.HEADER, receipt.SUFFIX) == ("c2sp.org/tlog-proof@v1", ".tlog-proof")
+
+
+def test_a_receipt_has_at_most_sixty_four_hashes() -> None:
+    """No tree of any size needs more."""
+    for count, good in ((64, True), (65, False)):
+        text = receipt.Receipt(0, (bytes(32),) * count, "note").to_text()
+        if good:
+            assert len(receipt.parse_receipt(text).hashes) == 64
+            continue
+        with pytest.raises(Malformed):
+            receipt.parse_receipt(text)
+
+
+def test_a_receipt_has_a_length_and_its_opening_too() -> None:
+    """The last byte that may be there is read, one more is not."""
+    for size, good in ((48 * 1024, True), (48 * 1024 + 1, False)):
+        made = receipt.Receipt(0, (), "note", bytes(size))
+        if good:
+            assert receipt.parse_receipt(made.to_text()) == made
+            continue
+        with pytest.raises(Malformed):
+            receipt.parse_receipt(made.to_text())
+    head = receipt.Receipt(0, (), "").to_text()
+    longest = head + "x" * (256 * 1024 + 64 * 1024 - len(head))
+    assert receipt.parse_receipt(longest).to_text() == longest
+    for data in (longest + "x", longest.encode() + b"x"):
+        with pytest.raises(Malformed):
+            receipt.parse_receipt(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "index"),
+    [
+        ("index 0", 0),
+        (f"index {merkle.MAX_SIZE - 1}", merkle.MAX_SIZE - 1),
+        (f"index {merkle.MAX_SIZE}", None),
+        ("index 10000000000000000000", None),
+        ("index 00", None),
+        ("index -1", None),
+        ("index", None),
+        ("extra AAAA", None),
+        ("", None),
+    ],
+)
+def test_an_index_is_that_of_a_leaf(line: str, index: int | None) -> None:
+    """In decimal, below the largest size there is."""
+    text = f"{receipt.HEADER}\n{line}\n\nnote"
+    if index is not None:
+        assert receipt.parse_receipt(text).index == index
+        return
+    with pytest.raises(Malformed) as caught:
+        receipt.parse_receipt(text)
+    assert caught.value.reason is Reason.RECEIPT

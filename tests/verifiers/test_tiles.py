@@ -191,3 +191,24 @@ def test_asking_for_what_cannot_be_is_the_callers_mistake() -> None:
         tiles.tiles_for([merkle.Node(0, 5)], 5)
     with pytest.raises(KeyError):
         tiles.grow(1, {}, [b"entry"])
+
+
+def test_a_tree_has_files_of_eight_levels_at_most() -> None:
+    """The largest one too; each is the last of its level, and cut where the level ends."""
+    size = 2**63 - 1
+
+    assert [(tile.level, tile.width) for tile in tiles.edge_tiles(size)] == [
+        (ENTRIES, 255), *[(level, 255) for level in range(7)], (7, 127),
+    ]  # fmt: skip
+    assert [tile.place for tile in tiles.edge_tiles(size)][1:] == [size >> 8 * (level + 1) for level in range(8)]
+    assert tiles.edge_tiles(0) == []
+    assert [tile.level for tile in tiles.edge_tiles(2**56)] == [7]
+
+
+def test_a_full_tile_ends_where_its_tree_does() -> None:
+    """In leaves; a partial one earlier."""
+    ends = [Tile(ENTRIES, 1).end, Tile(0, 1).end, Tile(1, 0).end, Tile(1, 2, 3).end, Tile(0, 0, 7).end]
+
+    assert ends == [512, 512, 65_536, (512 + 3) * 256, 7]
+    assert (Tile(0, 0).full, Tile(0, 0, 255).full, Tile(3, 4).width) == (True, False, 256)
+    assert tiles.superseded(Tile(0, 1, 5), 512) and not tiles.superseded(Tile(0, 1, 5), 511)

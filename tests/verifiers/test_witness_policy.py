@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -242,3 +243,101 @@ def test_anything_else_is_refused_cleanly(data: str | bytes) -> None:
         reason = Reason.WITNESS_POLICY
         assert parse_policy(format_policy(policy)) == policy
     assert reason is Reason.WITNESS_POLICY
+
+
+def test_a_policy_has_a_length_in_bytes() -> None:
+    """Of text and of bytes alike; one more is too long."""
+    end = "\nquorum none\n"
+    room = MAX_BYTES - len(end) - 1
+
+    assert MAX_BYTES == 262_144
+    for text in ("#" + "x" * room + end, "#" + "示" * (room // 3) + "x" * (room % 3) + end):
+        assert parse_policy(text) == parse_policy(text.encode()) == WitnessPolicy()
+        for data in ("#" + text, ("#" + text).encode()):
+            with pytest.raises(Malformed):
+                parse_policy(data)
+
+
+def test_a_policy_has_at_most_sixty_four_of_each() -> None:
+    """Logs and witnesses, each of them in a group of its own; logs and witness keys also in a value."""
+    keys = [cosigner(f"w.example/{number}", 100 + number) for number in range(65)]
+    witnesses = [f"witness w{number} {key.to_text()}" for number, key in enumerate(keys)]
+    logs = [ed25519(f"l.example/{number}", 30 + number)[0] for number in range(65)]
+    lines = [f"log {key.to_text()}" for key in logs]
+    groups = [f"group g{number} any w{number}" for number in range(64)]
+
+    def read(*parts: str) -> WitnessPolicy:
+        return parse_policy("\n".join([*parts, "quorum none", ""]))
+
+    assert (len(read(*lines[:64]).logs), len(read(*witnesses[:64]).witnesses)) == (64, 64)
+    assert len(read(*witnesses[:64], *groups).witnesses) == 64
+    for parts in (lines, witnesses):
+        with pytest.raises(Malformed, match="more than 64"):
+            read(*parts)
+    many = tuple(PolicyWitness(f"w{number}", (key,)) for number, key in enumerate(keys))
+    assert len(WitnessPolicy(many[:64], 1).keys) == 64
+    assert len(WitnessPolicy(logs=tuple(PolicyLog(key) for key in logs[:64])).logs) == 64
+    values: list[dict[str, Any]] = [{"witnesses": many, "quorum": 1}, {"logs": tuple(map(PolicyLog, logs))}]
+    for value in values:
+        with pytest.raises(Malformed, match="more than 64"):
+            WitnessPolicy(**value)
+
+
+@pytest.mark.parametrize(
+    ("line", "good"),
+    [
+        (f"witness a {A.to_text()} https://{'x' * 500}", True),
+        (f"witness a {A.to_text()} http://x", True),
+        (f"witness a {A.to_text()} https://{'x' * 501}", False),
+        (f"witness a {A.to_text()} https://", False),
+        ("witness a", False),
+        (f"log {LOG.to_text()} https://{'x' * 500}", True),
+        (f"log {LOG.to_text()} https://{'x' * 501}", False),
+        (f"log {LOG.to_text()} {URL} more", False),
+        ("log", False),
+        ("quorum", False),
+        ("group g", False),
+        (f"witness a#b {A.to_text()}", True),
+        (f"witness 示例 {A.to_text()}", True),
+        ("quorum none none", False),
+        ("#", True),
+        (" \t ", True),
+        ("\x7f", False),
+    ],
+)
+def test_each_line_has_its_items(line: str, good: bool) -> None:
+    """No fewer, no more, and addresses of a length."""
+    text = f"{line}\nquorum none\n"
+    if good:
+        assert parse_policy(text).quorum == 0
+        return
+    with pytest.raises(Malformed) as caught:
+        parse_policy(text)
+    assert caught.value.reason is Reason.WITNESS_POLICY
+
+
+def test_a_fault_names_its_line() -> None:
+    """Counted from one, comments and empty lines with them."""
+    with pytest.raises(Malformed) as caught:
+        parse_policy(f"# one\n\n{THREE}mirror a\nquorum a\n")
+    assert caught.value.detail == "line 6: not a line of a policy: 'mirror' with 1 items"
+
+
+def test_a_policy_is_written_as_the_page_shows() -> None:
+    """Logs, then witnesses, then groups, then the quorum; names of our own only where one is needed."""
+    two = PolicyWitness("a", (A, A_QUANTUM), URL)
+    rest = (PolicyWitness("quorum", (B,)), PolicyWitness("c", (C,), None, counts=False))
+    policy = WitnessPolicy((two, *rest), 1, (PolicyLog(LOG, "https://log.example/"), ))
+
+    assert format_policy(policy) == (
+        f"log {LOG.to_text()} https://log.example/\n"
+        f"witness a.1 {A.to_text()} {URL}\nwitness a.2 {A_QUANTUM.to_text()} {URL}\n"
+        f"witness quorum {B.to_text()}\nwitness c {C.to_text()}\n"
+        "group a any a.1 a.2\ngroup quorum.1 any a quorum\nquorum quorum.1\n"
+    )
+    both = WitnessPolicy((two, *rest), 2)
+    assert format_policy(both).endswith("group quorum.1 all a quorum\nquorum quorum.1\n")
+    three = WitnessPolicy((PolicyWitness("a", (A,)), PolicyWitness("b", (B,)), PolicyWitness("c", (C,))), 2)
+    assert format_policy(three).endswith("group quorum 2 a b c\nquorum quorum\n")
+    assert format_policy(WitnessPolicy((PolicyWitness("a", (A,)),), 1)) == f"witness a {A.to_text()}\nquorum a\n"
+    assert format_policy(WitnessPolicy()) == "quorum none\n"
