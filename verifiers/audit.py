@@ -150,8 +150,8 @@ class Replay:
         """Take entry `index` with its bytes, and its record unless records are left out of this audit."""
         findings: list[Finding] = []
         if index != self._next:
-            gap = f"entry {index} stands in its place: rows are missing, doubled or out of order"
-            findings.append(Finding(Fault.ENTRY_MISSING, f"entry {self._next}", gap))
+            detail = f"entry {index} stands in its place: rows are missing, doubled or out of order"
+            findings.append(Finding(Fault.ENTRY_MISSING, f"entry {self._next}", detail))
         self._next = index + 1
         try:
             leaf = parse(data)

@@ -288,11 +288,8 @@ def _checked(line: SignatureLine, key: NoteKey, text: str, message_of: MessageOf
 
 
 def _text_of(data: str | bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise Malformed(Reason.NOTE, f"longer than {MAX_BYTES} bytes")
     try:
-        raw = data.encode() if isinstance(data, str) else data
-        text = raw.decode()
+        raw, text = (data.encode(), data) if isinstance(data, str) else (data, data.decode())
     except UnicodeError as error:
         raise Malformed(Reason.NOTE, "not UTF-8") from error
     if len(raw) > MAX_BYTES:

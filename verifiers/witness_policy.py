@@ -258,11 +258,8 @@ class _Reading:
 
 
 def _text_of(data: str | bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise _bad(f"longer than {MAX_BYTES} bytes")
     try:
-        raw = data.encode() if isinstance(data, str) else data
-        text = raw.decode()
+        raw, text = (data.encode(), data) if isinstance(data, str) else (data, data.decode())
     except UnicodeError as error:
         raise _bad("not UTF-8") from error
     if len(raw) > MAX_BYTES or _FORBIDDEN.search(text):
