@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keys.private_key import PrivateKey
 from keys.public_key import PublicKey
 from verifiers import approval, canonical
-from verifiers.encoding import b64u_encode
+from verifiers.encoding import b64u_decode, b64u_encode
 from verifiers.errors import Reason, VerificationError
 from verifiers.jws import compact, encode_segment
 from verifiers.legal_dates import format_time
@@ -186,3 +186,80 @@ def test_what_is_no_approval_is_malformed_and_nothing_else(text: str) -> None:
     """Only the family of refusals comes out."""
     with pytest.raises(VerificationError):
         approval.parse(text)
+
+
+MINUTE, WEEK, SECOND = timedelta(seconds=60), timedelta(days=7), timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("given", "good"), [(-WEEK, True), (-WEEK - SECOND, False), (MINUTE, True), (MINUTE + SECOND, False)]
+)
+def test_an_approval_counts_for_a_week(given: timedelta, good: bool) -> None:
+    """And a minute before its time, for clocks that differ."""
+    if good:
+        approval.check_in_time(AT + given, AT)
+        return
+    with pytest.raises(VerificationError) as caught:
+        approval.check_in_time(AT + given, AT)
+    assert caught.value.reason is Reason.APPROVAL
+
+
+@pytest.mark.parametrize(
+    ("expires", "good"),
+    [(timedelta(0), True), (-SECOND, False), (WEEK + MINUTE, True), (WEEK + MINUTE + SECOND, False)],
+)
+def test_a_proposal_lives_for_a_week(expires: timedelta, good: bool) -> None:
+    """To the second that it names."""
+    proposal = PROPOSAL | {"expires": format_time(AT + expires)}
+    if good:
+        approval.check_proposal_time(proposal, AT)
+        return
+    with pytest.raises(VerificationError) as caught:
+        approval.check_proposal_time(proposal, AT)
+    assert caught.value.reason is Reason.APPROVAL
+
+
+def test_a_proposal_without_an_end_is_malformed() -> None:
+    """As is one that names something else."""
+    for proposal in ({}, {"expires": 7}, {"expires": "soon"}):
+        with pytest.raises(VerificationError) as caught:
+            approval.check_proposal_time(proposal, AT)
+        assert caught.value.reason is Reason.APPROVAL
+
+
+def test_only_keys_of_one_suite_approve() -> None:
+    """However good a signature under another is."""
+    other = PrivateKey.from_secret("Ed25519", bytes(32))
+    parsed = approval.parse(approve(key=other))
+    other.public_key.check(parsed.signing_input, parsed.signature)
+
+    with pytest.raises(VerificationError) as caught:
+        approval.check_signature(parsed, other.public_key)
+    assert caught.value.reason is Reason.APPROVAL_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("member", "good", "bad"),
+    [
+        ("approver", ["a", "0", "a" * 64, "A.b_c-d"], ["", "a" * 65, ".a", "a b"]),
+        ("act", ["a.b"], ["a", "a.b.c", "A.b", "a.", ""]),
+        ("origin", ["x", "x" * 200], ["", "x" * 201, "a b"]),
+        ("v", [1], [0, 2]),
+        ("proposal", [b64u_encode(bytes(32))], [b64u_encode(bytes(31)), b64u_encode(bytes(33))]),
+        ("at", ["2026-11-21T08:00:00Z"], ["2026-11-21"]),
+    ],
+)
+def test_a_member_of_an_approval_is_read_up_to_its_limit(member: str, good: list[Any], bad: list[Any]) -> None:
+    """Whoever signed it."""
+    head, body, tail = approve().split(".")
+    said = canonical.decode_object(b64u_decode(body))
+
+    def text(value: Any) -> str:
+        return f"{head}.{b64u_encode(canonical.encode(said | {member: value}))}.{tail}"
+
+    for value in good:
+        approval.parse(text(value))
+    for value in bad:
+        with pytest.raises(VerificationError) as caught:
+            approval.parse(text(value))
+        assert caught.value.reason is Reason.APPROVAL

@@ -96,3 +96,41 @@ def test_a_code_is_what_the_format_says() -> None:
     data = b"\x01" + HANDLE + bytes([number % 256]) + mac
 
     assert mint(BASE, HANDLE, KEY, NOW).rpartition("/")[2] == base64.b32encode(data).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("slices", "reason"),
+    [(-1, None), (1, None), (-2, Reason.DYNAMIC_SKEW), (2, Reason.DYNAMIC_SKEW), (-240, Reason.DYNAMIC_SKEW),
+     (240, Reason.DYNAMIC_SKEW), (-241, Reason.DYNAMIC_MAC), (241, Reason.DYNAMIC_MAC)],
+)  # fmt: skip
+def test_a_wrong_clock_is_told_within_two_hours(slices: int, reason: Reason | None) -> None:
+    """With how far it is from ours."""
+    code = parse_dynamic_code(mint(BASE, HANDLE, KEY, later(30 * slices)))
+    if reason is None:
+        assert match(code, KEY, NOW) == slice_at(NOW) + slices
+        return
+    with pytest.raises(VerificationError) as caught:
+        match(code, KEY, NOW)
+    assert (caught.value.reason, caught.value.step) == (reason, "code")
+    if reason is Reason.DYNAMIC_SKEW:
+        assert caught.value.detail == f"the code is of a time {30 * slices} s from ours"
+
+
+@pytest.mark.parametrize(("handle", "key"), [(9, 32), (11, 32), (10, 31), (10, 33)])
+def test_a_handle_has_ten_bytes_and_a_key_thirty_two(handle: int, key: int) -> None:
+    """No fewer and no more."""
+    with pytest.raises(ValueError):
+        mint(BASE, bytes(handle), bytes(key), NOW)
+
+
+def test_a_dynamic_code_has_at_most_as_many_characters_as_a_link_needs() -> None:
+    """White space around it counts with them; a host has at most eighty."""
+    text = mint(f"https://{'h' * 80}", HANDLE, KEY, NOW)
+
+    assert parse_dynamic_code(text.ljust(256)).handle == HANDLE
+    assert reason_of(parse_dynamic_code, text.ljust(257)) is Reason.DYNAMIC
+    assert reason_of(parse_dynamic_code, text.replace("/C/", "/V/")) is Reason.DYNAMIC
+    with pytest.raises(ValueError):
+        mint(f"https://{'h' * 81}", HANDLE, KEY, NOW)
+    other = base64.b32encode(b"\x02" + bytes(21)).decode().rstrip("=")
+    assert reason_of(parse_dynamic_code, other) is Reason.DYNAMIC

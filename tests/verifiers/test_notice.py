@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keys.private_key import PrivateKey
 from keys.public_key import PublicKey
 from verifiers.errors import Malformed, Reason, SignatureFailed, VerificationError
 from verifiers.jws import compact, encode_segment
@@ -110,3 +111,26 @@ def test_another_kind_of_token_is_no_notice() -> None:
     with pytest.raises(Malformed) as refused:
         opened(sign(message))
     assert refused.value.reason is Reason.TOKEN_TYPE
+
+
+def test_only_keys_of_one_suite_sign_notices() -> None:
+    """However good a signature under another is."""
+    other = PrivateKey.from_secret("Ed25519", bytes(32))
+    message = signing_input(NOTICE, other.public_key.kid)
+    text = compact(message, other.sign(message))
+
+    with pytest.raises(SignatureFailed) as refused:
+        open_notice(text, sender="610000", receiver="620000", key_of=lambda _: other.public_key)
+    assert refused.value.reason is Reason.NOTICE_SIGNATURE
+
+
+def test_the_header_of_a_notice_has_three_members() -> None:
+    """Kind, suite and key id, and nothing besides."""
+    head = {"alg": "ES256", "kid": PUBLIC.kid, "typ": "elicence-notice+jwt"}
+    body = signing_input(NOTICE, PUBLIC.kid).split(b".")[1].decode()
+    assert encode_segment(head).encode() == signing_input(NOTICE, PUBLIC.kid).split(b".")[0]
+
+    for wrong in (head | {"more": 1}, {"alg": "ES256", "typ": head["typ"]}, head | {"kid": 7}):
+        with pytest.raises(Malformed) as refused:
+            opened(sign(f"{encode_segment(wrong)}.{body}".encode()))
+        assert refused.value.reason is Reason.NOTICE

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keys.private_key import PrivateKey
 from keys.public_key import PublicKey
 from verifiers import entry, statement
 from verifiers.encoding import b64u_decode, b64u_encode
@@ -146,3 +147,34 @@ def test_garbage_is_refused(data: bytes) -> None:
 def test_the_header_of_a_statement_names_suite_key_and_kind() -> None:
     """And nothing else, in canonical JSON."""
     assert statement.header_of("K") == b'{"alg":"ES256","kid":"K","typ":"' + statement.TYP.encode() + b'"}'
+
+
+def test_only_keys_of_one_suite_sign_statements() -> None:
+    """However good a signature under another is."""
+    other = PrivateKey.from_secret("Ed25519", bytes(32))
+    to_sign = statement.signing_input(other.public_key.kid, PAYLOAD)
+    parsed = statement.parse(statement.assemble(to_sign, other.sign(to_sign)))
+
+    with pytest.raises(SignatureFailed) as refused:
+        statement.check_signature(parsed, lambda _: other.public_key)
+    assert refused.value.reason is Reason.STATEMENT_KEY
+
+
+def test_a_statement_has_a_length_that_its_reader_may_lower() -> None:
+    """The last byte is read, one more is not."""
+    data = sign()
+
+    assert statement.parse(data, len(data)).payload == PAYLOAD
+    with pytest.raises(Malformed):
+        statement.parse(data, len(data) - 1)
+    assert statement.MAX_BYTES == 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize("name", ["origin", "ref", "kind", "by", "event"])
+def test_what_every_statement_says_is_a_text_that_says_something(name: str) -> None:
+    """Missing, empty or no text, and it is none."""
+    rest = {known: value for known, value in PAYLOAD.items() if known != name}
+    for wrong in (rest, rest | {name: ""}, rest | {name: 7}):
+        with pytest.raises(Malformed) as refused:
+            statement.parse(sign(wrong))
+        assert refused.value.reason is Reason.STATEMENT
