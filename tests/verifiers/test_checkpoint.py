@@ -170,7 +170,10 @@ def test_origins_are_urls_without_a_scheme() -> None:
     """A log is named after where it is served."""
     assert checkpoint.origin_of("https://licence.example/log/1/") == "licence.example/log/1"
     assert checkpoint.origin_of("http://127.0.0.1:8080/log") == "127.0.0.1:8080/log"
-    for url in ("", "https://", "ftp://x", "https://a b", "https://a/?q=1", "https://a+b"):
+    assert checkpoint.origin_of("https://a.example/X") == "a.example/X"
+    assert checkpoint.origin_of("https://" + "a" * 255) == "a" * 255
+    too_long = f"https://{'a' * 256}"
+    for url in ("", "https://", "ftp://x", "https://a b", "https://a/?q=1", "https://a+b", "https://a#b", too_long):
         with pytest.raises(ValueError, match="named after"):
             checkpoint.origin_of(url)
 
@@ -288,3 +291,23 @@ def test_what_a_witness_is_sent() -> None:
         size, root = opened.size, opened.root
 
     assert size == 5
+
+
+def test_a_checkpoint_lies_on_the_calendar_and_below_two_to_the_sixty_third() -> None:
+    """The last second of the year 9999 and the largest size still count."""
+    last = 253_402_300_799
+    opened = checkpoint.open_checkpoint(sign(HEAD, witnesses=WITNESSES[:1], at=last), POLICY)
+    assert [one.at.isoformat() for one in opened.cosignatures] == ["9999-12-31T23:59:59+00:00"]
+    with pytest.raises(SignatureFailed) as caught:
+        checkpoint.open_checkpoint(sign(HEAD, witnesses=WITNESSES[:1], at=last + 1), POLICY)
+    assert caught.value.reason is Reason.CHECKPOINT_SIGNATURE
+
+    largest = replace(HEAD, size=2**63 - 1)
+    assert checkpoint.parse_checkpoint(largest.to_text()) == largest
+    with pytest.raises(ValueError):
+        replace(HEAD, size=2**63).to_text()
+    with pytest.raises(Malformed):
+        checkpoint.parse_checkpoint(largest.to_text().replace(str(2**63 - 1), str(2**63)))
+    for root in (bytes(31), bytes(33)):
+        with pytest.raises(ValueError):
+            replace(HEAD, root=root).to_text()

@@ -87,6 +87,7 @@ def test_a_base_with_a_slash_at_its_end_is_the_same_base() -> None:
     """And the text is upper case, which packs best."""
     assert mint(BASE + "/", HANDLE, KEY, NOW) == mint(BASE, HANDLE, KEY, NOW)
     assert mint(BASE, HANDLE, KEY, NOW).startswith("HTTPS://LEDGER.EXAMPLE/C/")
+    assert mint("https://hostX/", HANDLE, KEY, NOW).startswith("HTTPS://HOSTX/C/")
 
 
 def test_a_code_is_what_the_format_says() -> None:

@@ -86,6 +86,8 @@ def test_a_code_is_of_the_region_that_its_link_names() -> None:
     for base in (ABROAD.base, f"{ABROAD.base}/", ABROAD.base.replace("abroad", "ABROAD")):
         verdict = judge(GOOD.code, home_trust(peers=(row(base=base),)), policy=PINNED)
         assert found(verdict, Reason.PEER_LIST_MISSING).detail == "of 620000"
+    longer = home_trust(peers=(row(base=f"{ABROAD.base}/X"),))
+    assert judge(GOOD.code, longer, policy=PINNED).reasons[0] is Reason.KEY_UNKNOWN
     assert judge(STRANGER.issue(7).code, usual_home(), policy=PINNED).reasons[0] is Reason.KEY_UNKNOWN
 
 
@@ -135,6 +137,7 @@ def test_a_doubt_in_either_of_two_views_stays(watch: Watch) -> None:
         (f"{ABROAD.base}/d/x", ABROAD.base, False),
         (f"{ABROAD.base}/d/x", f"{ABROAD.base}/", False),
         (f"{HOME.base}/abroad/d/x", f"{HOME.base}/abroad", False),
+        (f"{HOME.base}/d/x", f"{HOME.base}/X", True),
         ("https://former.example/d/x", ABROAD.base, True),
         ("https://nobody.example/d/x", ABROAD.base, False),
     ],

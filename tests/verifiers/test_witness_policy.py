@@ -341,3 +341,8 @@ def test_a_policy_is_written_as_the_page_shows() -> None:
     assert format_policy(three).endswith("group quorum 2 a b c\nquorum quorum\n")
     assert format_policy(WitnessPolicy((PolicyWitness("a", (A,)),), 1)) == f"witness a {A.to_text()}\nquorum a\n"
     assert format_policy(WitnessPolicy()) == "quorum none\n"
+
+
+def test_only_blanks_around_a_line_are_dropped() -> None:
+    """A witness may be called by any letter."""
+    assert [one.label for one in parse_policy(f" \twitness X {A.to_text()}\t\n quorum X \n").counting] == ["X"]
