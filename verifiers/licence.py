@@ -197,7 +197,7 @@ def _open_claims(face: Face) -> dict[str, Any]:
         payload["nbf"] = begins
     if face.valid_until is not None:
         payload["valid_until"] = face.valid_until.isoformat()
-        payload["exp"] = day_begins(face.valid_until + dt.timedelta(days=1))
+        payload["exp"] = day_begins(face.valid_until) + 86_400  # the last day that a calendar holds has none after it
     if face.imported is not None:
         payload["imported"] = {
             "assurance": face.imported.assurance,

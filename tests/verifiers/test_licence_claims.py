@@ -151,6 +151,15 @@ def test_machine_times_are_those_of_the_legal_dates() -> None:
         assert wrong is Reason.LICENCE
 
 
+def test_a_licence_may_hold_to_the_last_day_there_is() -> None:
+    """What is built for it is read again; it used to end in an overflow."""
+    last = dt.date(9999, 12, 31)
+    _, compact = ISSUER.sign_licence(ISSUER.face(valid_until=last))
+    licence = parse(compact)
+
+    assert (licence.valid_until, licence.exp) == (last, day_begins(last) + 86_400)
+
+
 @pytest.mark.parametrize(
     ("changes", "good"),
     [
