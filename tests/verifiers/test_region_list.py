@@ -13,6 +13,7 @@ from keys.private_key import PrivateKey
 from verifiers import canonical, region_list
 from verifiers.encoding import b64u_decode
 from verifiers.errors import Reason, VerificationError
+from verifiers.jws import encode_segment
 from verifiers.region_list import ListedRegion, RegionList, open_region_list
 from verifiers.trust_document import Names
 
@@ -139,3 +140,49 @@ def test_what_is_no_list_is_refused_and_nothing_else(text: str) -> None:
     """Only the family of refusals comes out."""
     with pytest.raises(VerificationError):
         opened(text)
+
+
+def test_a_region_is_found_by_its_code_or_address() -> None:
+    """With or without a slash at its end; by no part of either."""
+    first, second = REGIONS
+
+    assert DOCUMENT.find("610000") == DOCUMENT.find(f"{first.base}/") == first
+    assert DOCUMENT.find(second.base) == second
+    for wanted in ("61", "6100000", f"{first.base}X", f"{first.base}/X", "", "630000"):
+        assert DOCUMENT.find(wanted) is None
+
+
+@pytest.mark.parametrize(("days", "good"), [((0, 0), True), ((0, 1), True), ((-1, 0), False), ((1, 0), False)])
+def test_the_times_of_a_list_stand_in_their_order(days: tuple[int, int], good: bool) -> None:
+    """Made, then renewed, then ended; all three may be one."""
+    renewed, ended = (AT + timedelta(days=count) for count in days)
+    text = signed(replace(DOCUMENT, next_update=renewed, expires_at=ended))
+    if good:
+        assert opened(text, at=ended).expires_at == ended
+        with pytest.raises(VerificationError) as caught:
+            opened(text, at=ended + timedelta(seconds=1))
+    else:
+        with pytest.raises(VerificationError) as caught:
+            opened(text, at=ended)
+    assert caught.value.reason is Reason.REGION_LIST
+
+
+def test_a_list_of_regions_has_a_length_and_two_lines() -> None:
+    """What follows them, or is missing, makes it none."""
+    assert region_list.MAX_CHARACTERS == 1_048_576
+    text = signed()
+    for wrong in (text + "\n", text[:-1], text.splitlines()[0] + "\n", text + "x", text.ljust(1_048_577, "\n")):
+        with pytest.raises(VerificationError) as caught:
+            opened(wrong)
+        assert caught.value.reason is Reason.REGION_LIST
+
+
+@pytest.mark.parametrize("odd", [{"more": 1.5}, {"seq": 2**53}, {"more": 1}, {"v": 2}], ids=str)
+def test_what_our_json_cannot_hold_is_no_list(odd: dict[str, object]) -> None:
+    """Fractions and integers that engines hold differently, and members of another version."""
+    head = region_list.signing_input(DOCUMENT, ANCHOR.public_key).split(b".")[0].decode()
+    to_sign = f"{head}.{encode_segment(DOCUMENT.to_json() | odd)}".encode()
+
+    with pytest.raises(VerificationError) as caught:
+        region_list.read_draft(region_list.finish(to_sign, ANCHOR.sign(to_sign)))
+    assert caught.value.reason is Reason.REGION_LIST
