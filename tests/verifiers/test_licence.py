@@ -245,3 +245,15 @@ def test_what_is_signed_openly_of_a_holder() -> None:
 
     assert first == {"_sd": list(unsigned.holder_digests[0]), "kind": "person", "role": "示例角色"}
     assert second == {"_sd": ["D"], "kind": "person", "role": "另一角色"}
+
+
+def test_a_holder_is_written_under_these_names() -> None:
+    """Other people's programs read them; what a holder lacks is left out."""
+    whole = Holder("person", "示例甲", "111", "N1", seed(1), "owner", "1/2")
+    bare = Holder("organisation", "示例公司", "001", "N2", seed(2))
+    licence = parse(build(ISSUER.face(holders=(whole, bare)), header=HEADER).compact(SIGNATURE))
+
+    assert licence.claims["holders"] == [
+        {"kind": "person", "role": "owner", "name": "示例甲", "id_type": "111", "id": "N1", "share": "1/2"},
+        {"kind": "organisation", "name": "示例公司", "id_type": "001", "id": "N2"},
+    ]

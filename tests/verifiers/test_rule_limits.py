@@ -82,3 +82,13 @@ def test_a_rule_goes_through_ten_thousand_elements() -> None:
         rule.evaluate({"many": [0] * (MAX_ITEMS + 1)}, AT)
     assert caught.value.detail == "reduce: not an array of at most 10000 elements"
     assert MAX_ITEMS == 10_000
+
+
+def test_a_fault_in_a_list_names_its_place() -> None:
+    """The number of the element behind that of the operand."""
+    with pytest.raises(VerificationError) as caught:
+        parse_rule({"in": [var("payload.number"), ["A", ["B"]]]})
+    assert caught.value.detail.startswith("/in/1/1: ")
+    with pytest.raises(VerificationError) as caught:
+        parse_rule(7)
+    assert caught.value.detail.startswith("/: ")
