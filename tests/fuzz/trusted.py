@@ -26,7 +26,7 @@ from verifiers.report import describe
 from verifiers.trust_document import Position, Revocation, TrustedLog
 from verifiers.trust_document import Witness as ListedWitness
 from verifiers.trust_list import TrustDocument, TrustList
-from verifiers.trusted_peers import WitnessService
+from verifiers.trusted_peers import Intervals, WitnessService
 
 HOME = abroad.HOME
 ANCHOR, SECOND = (PrivateKey.from_secret("ES256", bytes([n]) * 32) for n in (1, 2))
@@ -43,12 +43,14 @@ def _home_token(signing_input: str, key: str) -> str:
 def _full_document() -> TrustDocument:
     """A trust list with every kind of row there is."""
     document: TrustDocument = abroad.usual_home().document
-    service = WitnessService(f"{BASE}/witness", (log_world.WITNESSES[0][0].to_text(),), f"{BASE}/witness")
+    witness = log_world.WITNESSES[0][0]
+    service = WitnessService(witness.name, (witness.to_text(),), f"{BASE}/witness")
     watched = abroad.row(witnesses=abroad.witness_rule(1))
     place = Position(HOME.origin, 1, bytes(32))
     keys = HOME.key_change(f"{MARKET}/code", revoked=Revocation(NOW, "superseded", place))
     former = (BASE.replace("ledger", "former"),)
-    return replace(document, peers=(watched,), witness=service, former=former, keys=keys)
+    intervals = Intervals(200, 60, 30)
+    return replace(document, peers=(watched,), witness=service, former=former, keys=keys, intervals=intervals)
 
 
 def _with_an_odd_row(section: str) -> bytes:
