@@ -116,7 +116,9 @@ async def append(place: Place, names: Sequence[str], *, dies_when_refused: bool 
 
     async def publish() -> None:
         assert region is not None
-        for step in (region.publisher.step, region.status.step, region.trust.step):
+        # The prepared region is older than half an hour at the end of a long run. Then a trust list is due, which is an
+        # entry, and is to be published like any other.
+        for step in (region.publisher.step, region.status.step, region.trust.step, region.publisher.step):
             await step()
         assert region.publisher.size == (await region.database.read(read_head)).size
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from ledger.clock import SystemClock
+from tests.faults import appended
 from tests.faults.appended import ACKNOWLEDGED, told
 from tests.faults.nursery import Nursery
 from tests.faults.subject import BATCH, Place
@@ -118,3 +122,21 @@ def _kind(file: str) -> str:
     folder, _, name = file.removeprefix("public").lstrip("/").rpartition("/")
     folder = folder.partition("/")[0]
     return f"{folder or 'public'}/{'temporary file' if '.new-' in name else 'file'}" if name else "a folder"
+
+
+class _Later(SystemClock):
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=1)
+
+
+def test_a_region_that_rested_for_an_hour_publishes_its_next_trust_list_too(
+    sqlite_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long runs begin their last lives so late; what is due then is an entry, and is published with the rest."""
+    shutil.copytree(sqlite_place, tmp_path / "place")
+    place = Place(f"sqlite:///{tmp_path / 'place' / 'ledger.db'}", tmp_path / "place")
+    monkeypatch.setattr(appended, "SystemClock", _Later)
+
+    asyncio.run(appended.append(place, BATCH))
+
+    assert [name for name, *rest in told(place) if len(rest) == 2] == list(BATCH)
