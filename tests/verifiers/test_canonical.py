@@ -130,6 +130,7 @@ def test_decode_object_wants_an_object() -> None:
     ("value", "fault"),
     [
         ([2**53 - 1, 1.5], "a float, which our documents never hold"),
+        (["text", 1.5], "a float, which our documents never hold"),
         ([2**53], "an integer of 2**53 or more"),
         ([-(2**53)], "an integer of 2**53 or more"),
         ([{"é": 1}], "a key that is not ASCII text"),

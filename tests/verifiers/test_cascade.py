@@ -2,6 +2,7 @@
 
 import doctest
 from datetime import date, timedelta
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -104,6 +105,13 @@ def test_the_closure_equals_the_sentence_repeated_until_nothing_changes(world: W
     fallen = closure(targets, edges, holdings, decided_by=OURS, spared=spared)
 
     assert {c.licence: c.effect for c in fallen} == slow_effects(targets, edges, holdings, OURS, spared)
+
+
+def test_the_digest_of_a_preview_to_the_byte() -> None:
+    """Spelt out with nothing but SHA-256: a domain of its own, then canonical JSON."""
+    said = b'{"by":"%b","consequences":[],"targets":[["licence","a"]]}' % OURS.encode()
+
+    assert preview_digest([Thing("licence", "a")], OURS, []) == sha256(b"elicence/preview/v1\0" + said).digest()
 
 
 @given(worlds(), st.randoms(use_true_random=False))

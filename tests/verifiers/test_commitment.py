@@ -39,6 +39,13 @@ def test_formulas_to_the_byte() -> None:
     assert commitment.jws_digest(b"h.p") == sha256(b"h.p").digest() == commitment.code_digest(b"h.p")
 
 
+@pytest.mark.parametrize("member", ["salt_d", "jws", "code", "hrec"])
+def test_an_opening_with_a_digest_of_another_length_is_not_written(member: str) -> None:
+    """Whoever read it would cut it elsewhere."""
+    with pytest.raises(ValueError, match="31 bytes where 32 belong"):
+        dataclasses.replace(opening(), **{member: bytes(31)}).to_bytes()
+
+
 def test_the_right_opening_opens() -> None:
     """An opening survives its bytes and gives the leaf it is of."""
     given_opening = opening()

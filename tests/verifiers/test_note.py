@@ -140,6 +140,7 @@ def test_verifier_keys_refused(text: str) -> None:
         "01" + "00" * 31,
         "ecff" + "ff" * 29 + "7f",
         "edff" + "ff" * 29 + "ff",
+        "eeff" + "ff" * 29 + "7f",
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
