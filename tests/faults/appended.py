@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from keys.errors import KeyStoreError
 from ledger import erasing
 from ledger.catalogue import Catalogue
 from ledger.clock import SystemClock
@@ -135,11 +136,14 @@ class Refused(Exception):
 
 
 async def tried(turn: Callable[[], Awaitable[None]]) -> None:
-    """Do a turn until it works, a few times: one fault must not be the end of it."""
+    """Do a turn until it works, a few times: one fault must not be the end of it.
+
+    Calls are counted, and how often keys are looked for is not the same in every life: so one may hit a key file.
+    """
     for left in reversed(range(TRIES)):
         try:
             await turn()
-        except (Refused, Refusal, OSError) as error:
+        except (Refused, Refusal, OSError, KeyStoreError) as error:
             print(f"{turn.__name__}: {error!r}", flush=True)
             if not left:
                 raise
