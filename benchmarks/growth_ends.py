@@ -99,10 +99,10 @@ def _tables(url: str) -> tuple[dict[str, int], int]:
     with _opened(url) as tx:
         entries = int(tx.scalar(text("SELECT size FROM head")) or 0)
         if tx.dialect.name == "sqlite":
-            # Every index counts for its table.
+            # Every index counts for its table. By pages, because sizes are given in 32 bits: 10 GB came out as 2.
             query = (
-                "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name"
-                " WHERE s.aggregate = TRUE GROUP BY m.tbl_name"
+                "SELECT m.tbl_name, sum(s.pageno) * (SELECT page_size FROM pragma_page_size) FROM dbstat s"
+                " JOIN sqlite_master m ON m.name = s.name WHERE s.aggregate = TRUE GROUP BY m.tbl_name"
             )
         else:
             query = (
