@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -37,6 +37,34 @@ from verifiers.note import parse_note
 
 OFFICER, WINDOW, OPERATOR = "示例经办员", "示例窗口员", "示例操作员"
 _PATIENCE_S = 30.0
+
+
+def _case(entity_type: str, at: str = "2026-11-21T08:00:00Z", *, expect: bool) -> dict[str, Any]:
+    fields = {"entity_type": entity_type, "established_on": "2026-01-01"}
+    return {"payload": {"fields": fields}, "at": at, "expect": expect}
+
+
+FOUNDED: Final[dict[str, Any]] = {
+    "and": [
+        {"in": [{"var": "payload.fields.entity_type"}, ["有限责任公司", "股份有限公司"]]},
+        {
+            "not-after": [
+                {"plusTime": [{"var": "payload.fields.established_on"}, 0, "day"]},
+                # The clock is UTC, a date of a licence the day in China, which begins eight hours before.
+                {"plusTime": [{"var": "external.validationClock"}, 8, "hour"]},
+            ]
+        },
+    ]
+}
+"""What B and C ask of a company that is recognised: what kind it is, and that it was founded by today."""
+
+TESTS: Final = (
+    _case("有限责任公司", expect=True),
+    _case("有限责任公司", "2025-12-31T16:00:00Z", expect=True),
+    _case("有限责任公司", "2025-12-31T15:59:59Z", expect=False),
+    _case("个体工商户", expect=False),
+)
+"""What B and C try that rule with before they declare it."""
 
 
 @dataclass
@@ -92,33 +120,16 @@ def _meet(act: Regions) -> None:
 def _recognise(act: Regions) -> None:
     business = definition("business-licence")
     with act.step("互认声明：对方何类证照、以何条件算作我方何类", "Recognition: what of theirs counts as what of ours"):
-        conditions = {
-            "and": [
-                {"in": [{"var": "payload.fields.entity_type"}, ["有限责任公司", "股份有限公司"]]},
-                {
-                    "not-after": [
-                        {"plusTime": [{"var": "payload.fields.established_on"}, 0, "day"]},
-                        {"plusTime": [{"var": "external.validationClock"}, 0, "day"]},
-                    ]
-                },
-            ]
-        }
-        tests = [_case("有限责任公司", expect=True), _case("个体工商户", expect=False)]
         for here in (act.b, act.c):
             operator = here.service.client("operator")
             for name, more in (
-                ("business-licence", {"conditions": conditions, "tests": tests, "names": business["names"]}),
+                ("business-licence", {"conditions": FOUNDED, "tests": list(TESTS), "names": business["names"]}),
                 ("food-business-licence", {}),
             ):
                 type_ = {"type": definition(name)["code"], "major": 1}
                 body = {"peer": act.a.code, "their": type_, "ours": type_, "fields": {}, **more}
                 declared = operator.post("/v1/equivalences", body, operator=OPERATOR)
                 typer.echo(f"   {here.code}: {definition(name)['names']['zh']} {declared['id']} v{declared['version']}")
-
-
-def _case(entity_type: str, *, expect: bool) -> dict[str, Any]:
-    fields = {"entity_type": entity_type, "established_on": "2026-01-01"}
-    return {"payload": {"fields": fields}, "at": "2026-11-21T08:00:00Z", "expect": expect}
 
 
 def _accept(act: Regions) -> None:
