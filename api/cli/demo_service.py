@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -24,6 +24,8 @@ from api.settings import Settings, environment
 IDENTITY_ISSUER = "https://identity.example"
 _START_S = 60
 _STOP_S = 30
+_FIRST_PORT, _LAST_PORT = 16_384, 32_767
+_PORT_ATTEMPTS = 100
 
 
 class DemoService:
@@ -166,7 +168,15 @@ async def _make(settings: Settings, folder: Path, grace_s: int | None) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of 127.0.0.1 that nobody uses right now; raises `OSError` when a hundred are taken.
+
+    It is drawn from below those that systems hand out to connections (32768 and up on Linux), so that none of the
+    thousands that are opened meanwhile takes it before the service does.
+    """
+    for _ in range(_PORT_ATTEMPTS):
+        port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT + 1)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = f"none of {_PORT_ATTEMPTS} ports was free"
+    raise OSError(message)
