@@ -13,8 +13,8 @@ from ledger.errors import Code, Refusal
 from ledger.events import Event, SubjectPart
 from ledger.tables.log import entries, record_keys, records, thing_events
 from ledger.tables.subjects import record_subjects
-from ledger.vault import Vault, is_erased
-from verifiers import canonical, entry, statement
+from ledger.vault import Vault, digest_of, is_erased
+from verifiers import audit, canonical, entry, statement
 from verifiers.errors import VerificationError
 
 _SLICE = 512
@@ -81,13 +81,15 @@ def open_event(
 ) -> Event:
     """Open the event of the entry `data`: `blobs` are its record's parts in order, `wrapped` keys by idx and part.
 
-    Raises `Refusal` with `record.damaged`.
+    Raises `Refusal` with `record.damaged`, also for the record of another entry.
     """
     try:
         leaf = entry.parse(data)
         if not blobs:
             raise Refusal(Code.RECORD_DAMAGED, why="no record")
         said = statement.parse(vault.open_facts(blobs[0]))
+        # A record of another entry opens as well: it was sealed by us. The entry says which is its own.
+        audit.check_committed(said, [digest_of(blob) for blob in blobs], leaf)
     except Refusal as refusal:
         raise Refusal(refusal.code, idx=idx, part=0, **refusal.facts) from refusal
     except VerificationError as error:

@@ -33,7 +33,7 @@ from ledger.scan_writes import Looked
 from ledger.tables.licences import licence_holders
 from ledger.verifying import OnlineVerifier, worst_of
 from verifiers.code import parse_code_text
-from verifiers.commitment import jws_digest
+from verifiers.encoding import b64u_encode
 from verifiers.errors import Malformed
 from verifiers.legal_dates import format_time
 from verifiers.licence import UnverifiedLicence
@@ -169,11 +169,12 @@ async def verdict_on_current(region: Region, verifier: OnlineVerifier, current: 
 
 
 def _as_held(region: Region, current: Current) -> UnverifiedLicence | None:
-    """Build the licence from its record, if what comes out are the signed bytes that the ledger holds."""
+    """Build the licence from its record, if that is the record of the signed bytes that the ledger holds."""
     with suppress(Malformed, Refusal):
-        licence = licence_of(current.opened(region.vault) or current.event(region.vault), region.catalogue)
-        if jws_digest(licence.signing_input) == current.digest:
-            return licence
+        record = current.opened(region.vault) or current.event(region.vault)
+        # The record of another act, or of another licence, opens as well. Of this one what is built is compared below.
+        if record.facts.get("jws") == b64u_encode(current.digest):
+            return licence_of(record, region.catalogue)
     return None
 
 

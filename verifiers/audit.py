@@ -275,11 +275,20 @@ def open_record(record: Sequence[Part], *, origin: str, leaf: Leaf) -> statement
         raise OpeningFailed(Reason.RECORD, "the facts are not readable")
     found = statement.parse(facts)
     statement.check_belongs(found, origin=origin, leaf=leaf)
-    salt_d, jws, code = (_digest(found, name) for name in ("salt_d", "jws", "code"))
-    hrec = commitment.record_hash([part.digest for part in record])
-    if commitment.commit(commitment.doc_hash(salt_d, jws, code), hrec) != leaf.commit:
-        raise OpeningFailed(Reason.RECEIPT_OPENING, "the entry commits to another record")
+    check_committed(found, [part.digest for part in record], leaf)
     return found
+
+
+def check_committed(found: statement.Statement, digests: Sequence[bytes], leaf: Leaf) -> None:
+    """Check that `leaf` commits to the record with this statement and with parts of these digests, its own the first.
+
+    Raises `OpeningFailed`, or `Malformed` where the statement has no digests.
+    """
+    salt_d, jws, code = (_digest(found, name) for name in ("salt_d", "jws", "code"))
+    if any(len(digest) != commitment.DIGEST_SIZE for digest in digests):
+        raise OpeningFailed(Reason.RECEIPT_OPENING, "a part of the record is cut off within its digest")
+    if commitment.commit(commitment.doc_hash(salt_d, jws, code), commitment.record_hash(digests)) != leaf.commit:
+        raise OpeningFailed(Reason.RECEIPT_OPENING, "the entry commits to another record")
 
 
 def _digest(found: statement.Statement, name: str) -> bytes:

@@ -14,11 +14,13 @@ from sqlalchemy import select
 
 from ledger import documents, freezing, key_loss, keys_registry, presentations
 from ledger.clock import ManualClock
+from ledger.database import Reading
 from ledger.documents import compact_of
 from ledger.errors import Code, Refusal
 from ledger.issued import Issued
 from ledger.region import Region
 from ledger.scans import scan, verdict_on_current
+from ledger.tables.log import records, thing_events
 from ledger.tables.scans import presentations as rows
 from ledger.trust_publishing import newest, payload_of
 from ledger.vault import erased
@@ -206,6 +208,29 @@ async def test_a_changed_record_is_damaged(region: Region, part: int) -> None:
     with pytest.raises(Refusal) as refused:
         await verdict_on_current(region, OnlineVerifier(region), changed)
     assert refused.value.code is Code.RECORD_DAMAGED
+
+
+@pytest.mark.parametrize("other", ["licence", "act"])
+async def test_a_record_of_something_else_is_damaged(region: Region, other: str) -> None:
+    """It opens, since it was sealed here, but it is not what the entry of this licence commits to."""
+    licence = await issued(region, MARKET, food())
+    row = await region.scan_reads.current(licence.id)
+    if other == "licence":
+        parts = (await region.scan_reads.current((await issued(region, MARKET, food(2))).id)).parts
+    else:
+        flagged = await cases.flagged(region, cases.target(licence.id))
+        blobs = await region.database.read(lambda tx: records_of(tx, flagged))
+        parts = ((0, blobs[0], None), row.parts[1])
+
+    with pytest.raises(Refusal) as refused:
+        await verdict_on_current(region, OnlineVerifier(region), replace(row, parts=parts))
+    assert refused.value.code is Code.RECORD_DAMAGED
+
+
+def records_of(tx: Reading, thing: str) -> list[bytes]:
+    """The sealed parts of the first entry about a thing."""
+    idx = select(thing_events.c.idx).where(thing_events.c.thing == thing).order_by(thing_events.c.idx).limit(1)
+    return list(tx.execute(select(records.c.blob).where(records.c.idx == idx.scalar_subquery())).scalars())
 
 
 async def test_a_record_without_the_person_is_an_erased_licence(region: Region) -> None:
