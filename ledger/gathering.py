@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from ledger.errors import Code, Refusal
+from ledger.waiting import settle
 
 _Asked = TypeVar("_Asked")
 _Given = TypeVar("_Given")
@@ -61,13 +62,7 @@ class Gathering(Generic[_Asked, _Given]):
                     await self._answer([each])
                 return
             for _, answer in taken:
-                if not answer.done():
-                    answer.set_exception(error)
+                settle(answer, error)
             return
         for (_, answer), result in zip(taken, given, strict=True):
-            if answer.done():  # the caller has gone
-                continue
-            if isinstance(result, Refusal):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
+            settle(answer, result)

@@ -21,6 +21,7 @@ from ledger.errors import Refusal
 from ledger.preparer_wire import packed, receive, send
 from ledger.preparing import SMALL, Prepared, Source, prepare
 from ledger.status_slots import Slot
+from ledger.waiting import settle
 
 if TYPE_CHECKING:
     from ledger.region import Region
@@ -191,11 +192,8 @@ class Preparers:
         else:
             job, hangs = preparer.jobs.pop(number)
             hangs.cancel()
-            if not job.answer.done():  # the caller has gone
-                if what == "done":
-                    job.answer.set_result(said)
-                else:
-                    job.answer.set_exception(said if isinstance(said, Refusal) else PreparationFailed(said))
+            done = what == "done" or isinstance(said, Refusal)
+            settle(job.answer, said if done else PreparationFailed(said))
         self._dispatch()
 
     async def _lend(self, preparer: _Preparer, number: int, valid_until: date | None, count: int) -> None:
@@ -218,8 +216,7 @@ class Preparers:
             self._small.clear()
             self._bulk.clear()
         for job in lost:
-            if not job.answer.done():
-                job.answer.set_exception(_Lost())
+            settle(job.answer, _Lost())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

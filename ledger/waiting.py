@@ -1,8 +1,21 @@
-"""Waiting until the log has come so far: for a checkpoint that is served, or one that witnesses have cosigned."""
+"""Waiting: for an answer, or until the log has come so far in a checkpoint that is served, or cosigned by witnesses."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TypeVar
+
+_Given = TypeVar("_Given")
+
+
+def settle(answer: asyncio.Future[_Given], outcome: _Given | Exception) -> None:
+    """Give `outcome` to who waits for `answer`, or raise it there; nobody minds when the caller has gone."""
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
 
 
 class Waiting:

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ledger.committing import Committer
@@ -20,6 +21,7 @@ from ledger.proposals import Committed, Proposal, Replayed
 from ledger.queueing import Queue, Ticket
 from ledger.sealing import SealedProposal, seal
 from ledger.sequencing import Outcome
+from ledger.waiting import settle
 
 MAX_WAITING: Final = 4096
 """Proposals in the house at once; at the speed of a slow disk about a second of work."""
@@ -96,15 +98,7 @@ class Writer:
             raise Refusal(Code.WRITER_BUSY, retry_after=1)
         answer: asyncio.Future[Committed] = loop.create_future()
 
-        def settle(outcome: Outcome) -> None:
-            if answer.done():  # the caller has gone
-                return
-            if isinstance(outcome, Committed):
-                answer.set_result(outcome)
-            else:
-                answer.set_exception(outcome)
-
-        self._submit([Ticket(seal(proposal, self._committer.vault), settle)], bulk=False)
+        self._submit([Ticket(seal(proposal, self._committer.vault), partial(settle, answer))], bulk=False)
         return await answer
 
     async def append_many(
@@ -133,7 +127,7 @@ class Writer:
         done: asyncio.Future[None] = loop.create_future()
         left = len(proposals)
 
-        def settle(number: int, outcome: Outcome) -> None:
+        def take(number: int, outcome: Outcome) -> None:
             nonlocal left
             results[number] = outcome
             left -= 1
@@ -142,7 +136,7 @@ class Writer:
 
         for start in range(0, len(proposals), _BULK_CHUNK):
             part = enumerate(proposals[start : start + _BULK_CHUNK], start)
-            tickets = [Ticket(sealed, _Numbered(settle, number)) for number, sealed in part]
+            tickets = [Ticket(sealed, _Numbered(take, number)) for number, sealed in part]
             if bulk:
                 await self._room()
             self._submit(tickets, bulk=bulk)
