@@ -30,7 +30,8 @@ _SILENT_S = 30
 def run(settings: Settings, store: KeyStore | None = None, opened: Callable[[], None] = lambda: None) -> None:
     """Serve until told to stop; requests under way are finished first. `store` spares one process opening it anew.
 
-    One process calls `opened` when its region is, and raises what keeps it from being: `Refusal` as `Region.open` does.
+    `opened` is called when there is something to be asked. One process raises what keeps its region from being opened,
+    as `Region.open` does; several log it.
     """
     if settings.preparers is None:
         settings = settings.model_copy(update={"preparers": _usual_preparers(settings.workers)})
@@ -38,6 +39,7 @@ def run(settings: Settings, store: KeyStore | None = None, opened: Callable[[], 
         os.environ.update(environment(settings))
         named: dict[str, Any] = {"factory": True, "workers": settings.workers, "timeout_worker_healthcheck": _SILENT_S}
         config = uvicorn.Config("api.cli.serving:application", **named, **server_options(settings))
+        opened()  # each worker opens its own; what keeps one from it stands in the log
         Multiprocess(config, sockets=listeners(config.bind_socket())).run()
         return
     keep_to(settings)

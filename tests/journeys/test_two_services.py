@@ -125,6 +125,7 @@ def test_one_command_serves_with_two_processes(
         after = serving(process.pid, without=first)
         assert len(after) == 2 and second in after
         entries |= {issued(settings, tmp_path, number) for number in range(10, 20)}
+        assert settings.base_url in (tmp_path / "service.log").read_text()  # whoever started it reads where it is
     finally:
         process.stop()
     assert len(entries) == 20
