@@ -253,15 +253,15 @@ def _sharpened(found: Verdict, held: Held, told: list[Finding]) -> Verdict:
             checks.append(check)
     checks.append(Check(Step.LEDGER, Mark.PASSED, 0, f"entry {held.idx}"))
     return Verdict(
-        worst(findings),
-        found.at,
-        findings,
-        tuple(checks),
-        found.notes,
-        BOUND_S,
-        found.licence,
-        found.region,
-        found.recognition,
+        outcome=worst(findings),
+        at=found.at,
+        findings=findings,
+        checks=tuple(checks),
+        notes=found.notes,
+        bound_s=BOUND_S,
+        licence=found.licence,
+        region=found.region,
+        recognition=found.recognition,
     )
 
 

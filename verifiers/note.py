@@ -288,6 +288,8 @@ def _checked(line: SignatureLine, key: NoteKey, text: str, message_of: MessageOf
 
 
 def _text_of(data: str | bytes) -> str:
+    if len(data) > MAX_BYTES:  # what is far too long is not even decoded; letters may be several bytes, so again below
+        raise Malformed(Reason.NOTE, f"longer than {MAX_BYTES} bytes")
     try:
         raw, text = (data.encode(), data) if isinstance(data, str) else (data, data.decode())
     except UnicodeError as error:

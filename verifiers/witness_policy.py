@@ -258,6 +258,8 @@ class _Reading:
 
 
 def _text_of(data: str | bytes) -> str:
+    if len(data) > MAX_BYTES:  # what is far too long is not even decoded; letters may be several bytes, so again below
+        raise _bad(f"longer than {MAX_BYTES} bytes")
     try:
         raw, text = (data.encode(), data) if isinstance(data, str) else (data, data.decode())
     except UnicodeError as error:
