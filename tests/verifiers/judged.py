@@ -4,8 +4,9 @@ import datetime as dt
 from typing import Any
 
 from tests.verifiers.issuer import Issuer, judge
+from verifiers.errors import Reason
 from verifiers.policy import Policy
-from verifiers.verdict import Verdict
+from verifiers.verdict import Check, Finding, Step, Verdict
 
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
@@ -24,3 +25,15 @@ def given_to(presented: str | bytes = GOOD.compact, **changes: Any) -> Verdict:
     }
     trust = changes.pop("trust", TRUST)
     return judge(presented, trust, **(inputs | changes))
+
+
+def found(verdict: Verdict, reason: Reason) -> Finding:
+    """The one finding with a reason."""
+    [one] = [each for each in verdict.findings if each.reason is reason]
+    return one
+
+
+def check(verdict: Verdict, step: Step) -> Check:
+    """The one check of a step."""
+    [one] = [each for each in verdict.checks if each.step is step]
+    return one

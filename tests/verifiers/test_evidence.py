@@ -9,30 +9,18 @@ from typing import Any
 import pytest
 
 from tests.verifiers.issuer import LIST_URI, MARKET, NOW, ORIGIN, TRANSPORT, TTL_S, Issued, Issuer, judge, seed
-from tests.verifiers.judged import GOOD, HOUR, ISSUER, PINNED, TRUST, given_to
+from tests.verifiers.judged import GOOD, HOUR, ISSUER, PINNED, TRUST, check, found, given_to
 from verifiers.commitment import code_digest, jws_digest
 from verifiers.errors import Reason
 from verifiers.policy import Policy, Seen, SeenList
 from verifiers.reasons import Note
 from verifiers.status_list import AsOf, StatusList
 from verifiers.trust_list import TrustList
-from verifiers.verdict import Check, Finding, Mark, Outcome, Step, Verdict
+from verifiers.verdict import Check, Mark, Outcome, Step
 
 SECOND = dt.timedelta(seconds=1)
 LATE = NOW + 400 * HOUR
 HISTORICAL = Policy(root=ISSUER.pin, historical=True)
-
-
-def check(verdict: Verdict, step: Step) -> Check:
-    """The one check of a step."""
-    [found] = [one for one in verdict.checks if one.step is step]
-    return found
-
-
-def found(verdict: Verdict, reason: Reason) -> Finding:
-    """The one finding with a reason."""
-    [one] = [each for each in verdict.findings if each.reason is reason]
-    return one
 
 
 def status(trust: TrustList = TRUST, ttl: int | None = TTL_S, **changes: Any) -> StatusList:

@@ -24,6 +24,7 @@ from tests.verifiers.foreign_world import (
     view,
 )
 from tests.verifiers.issuer import FOOD, MARKET, NOW, Issuer, judge
+from tests.verifiers.judged import found
 from verifiers.errors import Reason
 from verifiers.jurisdiction import named_for_another, newest_views
 from verifiers.peer_view import Watch
@@ -34,12 +35,6 @@ from verifiers.verdict import Check, Finding, Mark, Outcome, Step, Verdict
 SECOND = dt.timedelta(seconds=1)
 HOUR = dt.timedelta(hours=1)
 NOT_RUN = [Step.KEY, Step.RECEIPT, Step.POSITION, Step.STATUS, Step.RECOGNITION]
-
-
-def found(verdict: Verdict, reason: Reason) -> Finding:
-    """The one finding with a reason."""
-    [one] = [each for each in verdict.findings if each.reason is reason]
-    return one
 
 
 def peer_check(verdict: Verdict) -> Check:

@@ -22,7 +22,7 @@ from tests.verifiers.issuer import (
     judge,
     seed,
 )
-from tests.verifiers.judged import DAY, GOOD, HOUR, ISSUER, PINNED, TRUST, given_to
+from tests.verifiers.judged import DAY, GOOD, HOUR, ISSUER, PINNED, TRUST, check, found, given_to
 from verifiers.authority import covers
 from verifiers.dynamic_code import mint
 from verifiers.errors import Reason
@@ -36,18 +36,6 @@ from verifiers.verification import verify
 
 SECOND = dt.timedelta(seconds=1)
 KEY = f"{MARKET}/licence"
-
-
-def found(verdict: Verdict, reason: Reason) -> Finding:
-    """The one finding with a reason."""
-    [one] = [each for each in verdict.findings if each.reason is reason]
-    return one
-
-
-def check(verdict: Verdict, step: Step) -> Check:
-    """The one check of a step."""
-    [one] = [each for each in verdict.checks if each.step is step]
-    return one
 
 
 def forged(department: str = MARKET, **changes: Any) -> Verdict:
