@@ -65,6 +65,7 @@ bench-growth: dev-env ## Grow a region to a million licences on both databases; 
 .PHONY: lint
 lint: dev-env ## Check style, types, import contracts and house rules
 	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_tidy.py

@@ -56,9 +56,7 @@ class StillAllParts:
     @classmethod
     def check(cls, tx: Writing, conditions: Sequence[StillAllParts]) -> dict[StillAllParts, Refusal]:
         """List the parts again, a subject at a time: erasures are rare."""
-        return {
-            each: Refusal(Code.STALE) for each in conditions if tuple(parts_about(tx, each.subject)) != each.places
-        }
+        return {each: Refusal(Code.STALE) for each in conditions if tuple(parts_about(tx, each.subject)) != each.places}
 
 
 async def erase_subject(

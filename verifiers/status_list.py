@@ -106,9 +106,7 @@ def inflate(lst: str) -> bytes:
 
 def header_segment(kid: str, certificate: bytes) -> str:
     """The protected header for the region's status key `kid` and its certificate (DER), as base64url."""
-    return encode_segment(
-        {"alg": "ES256", "kid": kid, "typ": TYP, "x5c": [b64encode(certificate).decode("ascii")]}
-    )
+    return encode_segment({"alg": "ES256", "kid": kid, "typ": TYP, "x5c": [b64encode(certificate).decode("ascii")]})
 
 
 def signing_input(

@@ -58,9 +58,7 @@ async def test_a_second_officer_sees_what_would_fall_and_upholds(page: Page, ser
     assert [verdict(service, each) for each in (case.granted, case.dependant)] == ["invalid", "invalid"]
 
 
-async def test_whoever_flagged_cannot_decide_and_a_dismissal_changes_nothing(
-    page: Page, service: DemoService
-) -> None:
+async def test_whoever_flagged_cannot_decide_and_a_dismissal_changes_nothing(page: Page, service: DemoService) -> None:
     """The refusal is shown in words; another officer may dismiss."""
     case = desk.accuse(service)
     await opened(page, service, case.flag, desk.FLAGGER)

@@ -140,9 +140,7 @@ async def camera(chromium: str, service: DemoService, code: str, tmp_path: Path)
     film(code, tmp_path / "camera.mjpeg")
     seen = f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=[*browsers.FLAGS, *FAKE_CAMERA, seen]
-        )
+        browser = await playwright.chromium.launch(executable_path=chromium, args=[*browsers.FLAGS, *FAKE_CAMERA, seen])
         context = await browser.new_context(permissions=["camera"])
         yield await sat_down(await context.new_page(), service)
         await browser.close()

@@ -234,9 +234,7 @@ TARGETS = (
         _consequence,
         lambda: (json_bytes(CONSEQUENCE), json_bytes([*CONSEQUENCE[:4], None, *CONSEQUENCE[5:]])),
     ),
-    Target(
-        "code", ("verifiers.code.parse_code",), _code, lambda: (_cose(SIGNED_CODE[1]), _cose(OPEN_CODE[1]))
-    ),
+    Target("code", ("verifiers.code.parse_code",), _code, lambda: (_cose(SIGNED_CODE[1]), _cose(OPEN_CODE[1]))),
     Target(
         "code.text", ("verifiers.code.parse_code_text",), _code_text, lambda: (SIGNED_CODE[1].encode(), b"HTTPS://A/V#")
     ),

@@ -93,7 +93,7 @@ def _value(chance: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
         return data
     start = chance.choice(colons) + 1
     end = next((at for at in range(start, len(data)) if data[at] in b",}]"), len(data))
-    return data[:start] + chance.choice((b"null", b"[]", b"{}", b"0", b"\"\"", b"true", b"[[]]", b"1.5")) + data[end:]
+    return data[:start] + chance.choice((b"null", b"[]", b"{}", b"0", b'""', b"true", b"[[]]", b"1.5")) + data[end:]
 
 
 def _cross(chance: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:

@@ -169,9 +169,7 @@ def _kit(data: bytes) -> None:
 
 def _manifest(data: bytes) -> None:
     """The payload of a manifest, signed, with the usual parts under it and, named `parts`, changes of them."""
-    header = b64u_encode(
-        canonical.encode({"alg": "ES256", "kid": HOME.public("statement").kid, "typ": kit.TYP})
-    )
+    header = b64u_encode(canonical.encode({"alg": "ES256", "kid": HOME.public("statement").kid, "typ": kit.TYP}))
     _opened(kit.format_kit(_home_token(f"{header}.{b64u_encode(data)}", "statement"), test_kit.PARTS))
 
 
@@ -288,14 +286,27 @@ TARGETS = (
             *(
                 f"verifiers.trust_document.{name}.read"
                 for name in (
-                    "Names", "Position", "Witness", "TrustedLog", "Department", "Revocation", "TrustedKey",
-                    "TrustedGrant", "TrustedType", "StatusListName",
+                    "Names",
+                    "Position",
+                    "Witness",
+                    "TrustedLog",
+                    "Department",
+                    "Revocation",
+                    "TrustedKey",
+                    "TrustedGrant",
+                    "TrustedType",
+                    "StatusListName",
                 )
             ),
             *(
                 f"verifiers.trusted_peers.{name}.read"
                 for name in (
-                    "WitnessRule", "WitnessService", "Intervals", "TrustedPeer", "RuleName", "TrustedEquivalence",
+                    "WitnessRule",
+                    "WitnessService",
+                    "Intervals",
+                    "TrustedPeer",
+                    "RuleName",
+                    "TrustedEquivalence",
                     "TrustedRule",
                 )
             ),

@@ -245,5 +245,3 @@ def test_tiles_and_bundles_are_read_alike() -> None:
     print(compared)
     assert compared.unexplained == []
     assert compared.same > CASES / 20
-
-

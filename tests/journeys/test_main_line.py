@@ -361,9 +361,7 @@ async def test_a_spared_dependant_stands_and_shields_what_rests_on_it(
         why = [{"licence": family.id("certificate"), "reason": "公共利益(示例)"}] if spared else []
         await second.post(f"{path}/decision", ruling(digest, spared=why))
 
-        verdicts = {
-            name: outcome_of(await world.verdict(made["licence"]))[0] for name, made in family.licences.items()
-        }
+        verdicts = {name: outcome_of(await world.verdict(made["licence"]))[0] for name, made in family.licences.items()}
         stands = "valid" if spared else "invalid"
         assert verdicts == {
             "diploma": "invalid", "certificate": stands, "shop": stands, "canteen": "invalid", "stall": "valid",

@@ -68,9 +68,7 @@ def world(links: list[Namespace], tmp_path: Path) -> Iterator[list[Neighbour]]:
         yield found
 
 
-def test_a_region_that_is_cut_off_says_so_and_knows_once_healed(
-    links: list[Namespace], world: list[Neighbour]
-) -> None:
+def test_a_region_that_is_cut_off_says_so_and_knows_once_healed(links: list[Namespace], world: list[Neighbour]) -> None:
     """B refuses what A withdrew while C, its link down, first relies on what it knows and then says it cannot tell."""
     a, b, c = world
     today = day_of(datetime.now(UTC))

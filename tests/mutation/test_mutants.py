@@ -25,12 +25,12 @@ def few(n: int, name: str = "x") -> bool:
         raise ValueError("too many")
     return n + 1 <= LIMIT
 '''
-TESTS = '''from counting import few
+TESTS = """from counting import few
 
 
 def test_few():
     assert few(2) and not few(3)
-'''
+"""
 
 
 @pytest.fixture

@@ -155,9 +155,7 @@ def test_a_time_in_the_past_is_judged_with_lists_of_then(kit: Kit) -> None:
         ["{folder}"],
     ],
 )
-def test_what_it_cannot_do_is_a_usage_error(
-    kit: Kit, arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_it_cannot_do_is_a_usage_error(kit: Kit, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 3 and one line on standard error, never a traceback."""
     missing, empty = str(kit.folder / "none"), kit.write("empty", "")
     names = {"code": kit.code, "missing": missing, "empty": empty, "folder": str(kit.folder)}

@@ -327,7 +327,7 @@ def test_a_policy_is_written_as_the_page_shows() -> None:
     """Logs, then witnesses, then groups, then the quorum; names of our own only where one is needed."""
     two = PolicyWitness("a", (A, A_QUANTUM), URL)
     rest = (PolicyWitness("quorum", (B,)), PolicyWitness("c", (C,), None, counts=False))
-    policy = WitnessPolicy((two, *rest), 1, (PolicyLog(LOG, "https://log.example/"), ))
+    policy = WitnessPolicy((two, *rest), 1, (PolicyLog(LOG, "https://log.example/"),))
 
     assert format_policy(policy) == (
         f"log {LOG.to_text()} https://log.example/\n"
