@@ -283,6 +283,16 @@ async def test_listeners_hear_of_a_commit_before_its_callers(database_url: str) 
         assert heard == [(2, frozenset({"type", "sealed"}))]
 
 
+async def test_a_writer_starts_once_and_with_nothing_waiting(database_url: str) -> None:
+    """A second thread would be a second writer in the same process."""
+    async with small_log(database_url) as log:
+        assert log.writer.waiting == 0
+        with pytest.raises(RuntimeError):
+            log.writer.start()
+        await log.writer.append(note())
+        assert log.writer.waiting == 0
+
+
 async def test_full_house_refuses_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When too much is waiting the next caller is told to come back; bulk work waits and leaves room for others."""
     monkeypatch.setattr(writer_module, "MAX_WAITING", 40)

@@ -32,6 +32,8 @@ PATIENCE = 4.0
 
 SPARE_S = 15
 WALL = 12
+TEST_S = 30
+"""Seconds for one test: one that waits for what never comes says so no later. All pass within it unchanged."""
 
 
 class Outcome(StrEnum):
@@ -114,6 +116,7 @@ def _child(root: Path, mutant: Mutant | None, tests: Sequence[str], usual_s: flo
             path = root / mutant.module
             sys.meta_path.insert(0, _Finder(name, path, compile(tree, str(path), "exec")))
         quiet = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no", "-W", "ignore"]
+        quiet += ["--timeout", str(TEST_S)]
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             code = int(pytest.main([*quiet, *tests], [_Few()]))
     except BaseException:  # noqa: BLE001  # whatever it is, the mutant has not passed
