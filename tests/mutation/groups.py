@@ -51,6 +51,7 @@ GROUPS: Final = {
         (
             "tests/ledger/test_writer.py",
             "tests/ledger/test_writer_faults.py",
+            "tests/ledger/test_queueing.py",
             "tests/ledger/test_waiting.py",
             "tests/ledger/test_database.py",
             "tests/ledger/test_projections.py",

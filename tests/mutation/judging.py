@@ -116,7 +116,7 @@ def _child(root: Path, mutant: Mutant | None, tests: Sequence[str], usual_s: flo
             path = root / mutant.module
             sys.meta_path.insert(0, _Finder(name, path, compile(tree, str(path), "exec")))
         quiet = ["-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no", "-W", "ignore"]
-        quiet += ["--timeout", str(TEST_S)]
+        quiet += ["--timeout", str(TEST_S), "--timeout-method", "thread"]  # ends this process, whatever hangs
         with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             code = int(pytest.main([*quiet, *tests], [_Few()]))
     except BaseException:  # noqa: BLE001  # whatever it is, the mutant has not passed
