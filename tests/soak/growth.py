@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +49,12 @@ def _bound(table: Table, what: str, most: int, why: str, *where: ColumnElement[b
     return Bound(table.name, what, count, most, why)
 
 
-def bounds(kills: int, minutes: float, scans: int) -> list[Bound]:
-    """Return what holds at the end of a run, when nobody asks any more."""
-    now = datetime.now(UTC)
-    second, thinned = int(now.timestamp()), now - timedelta(seconds=publication.KEPT_S + 120)
+def bounds(kills: int, minutes: float, scans: int, ended_at: datetime) -> list[Bound]:
+    """Return what holds at the end of a run, when nobody asks any more.
+
+    `ended_at` is when the services were told to stop: audits that follow take minutes, in which nobody sweeps.
+    """
+    second, thinned = int(ended_at.timestamp()), ended_at - timedelta(seconds=publication.KEPT_S + 120)
     a_minute = int(minutes) + 4 * (kills + 1)
     done = batch_chunks.c.batch.in_(select(batches.c.id).where(batches.c.state == "done"))
     open_, sent = batches.c.state.in_(("waiting", "running")), batches.c.state == "receiving"

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -270,12 +271,13 @@ def _evening(found: Run, journal: Journal, onlooker: Onlooker) -> None:
     _wait_followed(found)
     for caller in callers:
         caller.http.close()
+    ended_at = datetime.now(UTC)
     for process in (found.a.process, found.b.process):
         process.stop()
     _audited(found, found.a.settings, "at the end")
     _audited(found, found.b.settings, "at the end")
     found.holds(f"{onlooker.judge(found.a.settings)} checkpoints seen from outside, all of this log", True)
-    _growth(found)
+    _growth(found, ended_at)
 
 
 def _wait_followed(found: Run) -> None:
@@ -285,11 +287,11 @@ def _wait_followed(found: Run) -> None:
     found.holds(f"the other region follows: {states}; seen each minute: {dict(found.followed)}", states == ["followed"])
 
 
-def _growth(found: Run) -> None:
-    kills = found.form.kills
+def _growth(found: Run, ended_at: datetime) -> None:
+    kills, minutes = found.form.kills, found.form.seconds / 60
     scans = found.told.done["scanned"]
     for settings in (found.a.settings, found.b.settings):
-        for bound, rows in growth.overgrown(settings, growth.bounds(kills, found.form.seconds / 60, scans)):
+        for bound, rows in growth.overgrown(settings, growth.bounds(kills, minutes, scans, ended_at)):
             found.holds(
                 f"{settings.region} {bound.table} ({bound.what}): {rows} of at most {bound.most}: {bound.why}",
                 rows <= bound.most,
