@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,7 @@ from ledger.database import Database, Reading, Writing
 from ledger.events import Draft, Event, SubjectPart, projector
 from ledger.ids import new_id
 from ledger.proposals import IdempotencyKey, Proposal
-from ledger.sequencing import Rules
+from ledger.sequencing import Rules, lock_head
 from ledger.tables.log import entries, head
 from ledger.vault import Vault
 from ledger.writer import Writer
@@ -136,3 +137,19 @@ def note(thing: str | None = None, n: int = 0, **changes: Any) -> Proposal:
 def key(vault: Vault, name: str, body: bytes = b"{}") -> IdempotencyKey:
     """Make the idempotency key of a request with this `body`."""
     return IdempotencyKey("example-client", "POST /v1/notes", name, vault.body_mac(body))
+
+
+@contextmanager
+def head_held(url: str) -> Iterator[None]:
+    """Hold the head's lock as another process would, so that what is appended meanwhile lands in one batch."""
+    other = Database.open(url)
+    with other.writing() as tx:
+        lock_head(tx, SystemClock())
+        yield
+    other.close()
+
+
+async def queued(log: SmallLog, count: int) -> None:
+    """Wait until the writer has got hold of `count` proposals."""
+    while log.writer.waiting < count:
+        await asyncio.sleep(0.005)

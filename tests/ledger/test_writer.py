@@ -1,49 +1,30 @@
 """What the writer promises to those who append, on both engines."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import func, select
 
-from ledger import writer as writer_module
 from ledger.catalogue import Catalogue
-from ledger.clock import ManualClock, SystemClock
-from ledger.database import Database, Writing
+from ledger.clock import ManualClock
+from ledger.database import Writing
 from ledger.errors import Code, Refusal
 from ledger.idempotency import erase_answers
 from ledger.proposals import Committed, EventCount, Proposal, Replayed, retrying
-from ledger.sequencing import lock_head
 from ledger.tables.log import entries
-from tests.ledger.small_log import SmallLog, draft, key, note, small_log
+from tests.ledger.small_log import SmallLog, draft, head_held, key, note, queued, small_log
 from verifiers import entry
 
 AT = datetime(2026, 11, 21, 8, 0, 0, tzinfo=UTC)
-
-
-@contextmanager
-def head_held(url: str) -> Iterator[None]:
-    """Hold the head's lock as another process would, so that what is appended meanwhile lands in one batch."""
-    other = Database.open(url)
-    with other.writing() as tx:
-        lock_head(tx, SystemClock())
-        yield
-    other.close()
 
 
 async def outcome_of(log: SmallLog, proposal: Proposal) -> Committed | Refusal | Replayed:
     """Append and give the outcome instead of raising it."""
     [outcome] = await log.writer.append_many([proposal])
     return outcome
-
-
-async def queued(log: SmallLog, count: int) -> None:
-    """Wait until the writer has got hold of `count` proposals."""
-    while log.writer.waiting < count:
-        await asyncio.sleep(0.005)
 
 
 async def test_entries_follow_one_another(database_url: str) -> None:
@@ -281,70 +262,6 @@ async def test_listeners_hear_of_a_commit_before_its_callers(database_url: str) 
         await log.writer.append(Proposal([draft(kind="type"), draft()]))
 
         assert heard == [(2, frozenset({"type", "sealed"}))]
-
-
-async def test_a_writer_starts_once_and_with_nothing_waiting(database_url: str) -> None:
-    """A second thread would be a second writer in the same process."""
-    async with small_log(database_url) as log:
-        assert log.writer.waiting == 0
-        with pytest.raises(RuntimeError):
-            log.writer.start()
-        await log.writer.append(note())
-        assert log.writer.waiting == 0
-
-
-async def test_full_house_refuses_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When too much is waiting the next caller is told to come back; bulk work waits and leaves room for others."""
-    monkeypatch.setattr(writer_module, "MAX_WAITING", 40)
-    async with small_log(database_url) as log:
-        with head_held(database_url):
-            bulk = asyncio.create_task(log.writer.append_many([note() for _ in range(600)]))  # noqa: RUF006 (awaited below)
-            bulk_too = asyncio.create_task(log.writer.append_many([note() for _ in range(10)]))  # noqa: RUF006 (awaited below)
-            await queued(log, 512)
-            with pytest.raises(Refusal) as refused:
-                await log.writer.append(note())
-            assert refused.value.code is Code.WRITER_BUSY and refused.value.facts["retry_after"] >= 1
-        assert len(await bulk) == 600 and len(await bulk_too) == 10
-        assert isinstance(await log.writer.append(note()), Committed)
-        assert await log.check() == 611
-
-
-async def test_single_requests_do_not_queue_behind_bulk_work(database_url: str) -> None:
-    """A single request that comes while thousands of rows wait goes into the next batch."""
-    async with small_log(database_url) as log:
-        with head_held(database_url):
-            bulk = asyncio.create_task(log.writer.append_many([note() for _ in range(2000)]))  # noqa: RUF006 (awaited below)
-            await queued(log, 1500)
-            single = asyncio.create_task(log.writer.append(note()))
-            await queued(log, 1501)
-        assert (await single).first <= 1024
-        await bulk
-
-
-async def test_stopping_writes_what_is_waiting(database_url: str) -> None:
-    """Everything that was taken in is written and answered; what comes later is refused."""
-    async with small_log(database_url) as log:
-        with head_held(database_url):
-            waiting = [asyncio.create_task(log.writer.append(note())) for _ in range(50)]
-            await queued(log, 50)
-        await log.writer.stop()
-
-        assert all(isinstance(each, Committed) for each in await asyncio.gather(*waiting))
-        with pytest.raises(Refusal) as refused:
-            await log.writer.append(note())
-        assert refused.value.code is Code.WRITER_STOPPED
-
-
-async def test_caller_who_left_changes_nothing(database_url: str) -> None:
-    """A cancelled caller's entry is written all the same, and nobody else is disturbed."""
-    async with small_log(database_url) as log:
-        with head_held(database_url):
-            gone = asyncio.create_task(log.writer.append(note()))
-            stays = asyncio.create_task(log.writer.append(note()))
-            await queued(log, 2)
-            gone.cancel()
-        await stays
-        assert await log.check() == 2
 
 
 async def test_clock_that_fell_behind_stops_the_writer(database_url: str) -> None:

@@ -14,8 +14,7 @@ from ledger.database import Database, Writing
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
 from ledger.proposals import Committed, Proposal, Replayed
-from tests.ledger.small_log import SmallLog, draft, key, note, small_log
-from tests.ledger.test_writer import head_held, queued
+from tests.ledger.small_log import SmallLog, draft, head_held, key, note, queued, small_log
 from tests.postgres_server import Cluster, PostgresServer
 
 pytestmark = pytest.mark.timeout(60)

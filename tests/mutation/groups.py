@@ -50,6 +50,7 @@ GROUPS: Final = {
         tuple(f"ledger/{name}.py" for name in ("writer", "committing", "sequencing", "queueing")),
         (
             "tests/ledger/test_writer.py",
+            "tests/ledger/test_writer_waiting.py",
             "tests/ledger/test_writer_faults.py",
             "tests/ledger/test_queueing.py",
             "tests/ledger/test_waiting.py",
