@@ -97,7 +97,6 @@ class Writer:
         if self._full:
             raise Refusal(Code.WRITER_BUSY, retry_after=1)
         answer: asyncio.Future[Committed] = loop.create_future()
-
         self._submit([Ticket(seal(proposal, self._committer.vault), partial(settle, answer))], bulk=False)
         return await answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from ledger.committing import Committer
 from ledger.database import Database, Reading, Writing
 from ledger.events import Draft, Event, SubjectPart, projector
 from ledger.ids import new_id
+from ledger.largest_seen import LargestSeen
 from ledger.proposals import IdempotencyKey, Proposal
 from ledger.sequencing import Rules, lock_head
 from ledger.tables.log import entries, head
@@ -77,9 +78,15 @@ def prepare(tx: Writing, origin: str = ORIGIN, at: datetime = datetime(2026, 11,
 
 @asynccontextmanager
 async def small_log(
-    url: str, *, clock: Clock | None = None, store: MemoryKeyStore | None = None, resolve_s: float = 30
+    url: str,
+    *,
+    clock: Clock | None = None,
+    store: MemoryKeyStore | None = None,
+    resolve_s: float = 30,
+    ahead: Callable[[], bool] = lambda: False,
+    seen: LargestSeen | None = None,
 ) -> AsyncIterator[SmallLog]:
-    """Run a writer on a migrated database for the block."""
+    """Run a writer on a migrated database for the block; `ahead` and `seen` as in `Rules`."""
     database = Database.open(url)
     await database.write(prepare)
     vault = Vault.open(store or memory_store())
@@ -87,7 +94,8 @@ async def small_log(
     def catalogue_at(tx: Reading, _idx: int) -> Catalogue:
         return Catalogue.load(tx)
 
-    committer = Committer(database, Rules(ORIGIN, vault, clock or SystemClock(), catalogue_at), resolve_s=resolve_s)
+    rules = Rules(ORIGIN, vault, clock or SystemClock(), catalogue_at, ahead, seen or LargestSeen())
+    committer = Committer(database, rules, resolve_s=resolve_s)
     writer = Writer(committer)
     writer.start()
     try:

@@ -13,6 +13,7 @@ from ledger.clock import ManualClock
 from ledger.database import Writing
 from ledger.errors import Code, Refusal
 from ledger.idempotency import erase_answers
+from ledger.largest_seen import LargestSeen
 from ledger.proposals import Committed, EventCount, Proposal, Replayed, retrying
 from ledger.tables.log import entries
 from tests.ledger.small_log import SmallLog, draft, head_held, key, note, queued, small_log
@@ -86,6 +87,13 @@ async def test_sealed_entries_are_shuffled_in_their_batch(database_url: str) -> 
         assert places[len(sealed)] == (1 + len(sealed),)
         assert list(places[-1]) == sorted(places[-1])
         assert len({tuple(entry.format_at(entry.parse(leaf).at)) for leaf in (await log.leaves())[1:]}) == 1
+
+
+async def test_two_sealed_entries_are_shuffled_too(sqlite_url: str) -> None:
+    """So neighbours in the log never say which came first."""
+    async with small_log(sqlite_url) as log:
+        pairs = [await log.writer.append(Proposal([draft(), draft()])) for _ in range(40)]
+        assert {first < second for first, second in (pair.indexes for pair in pairs)} == {True, False}
 
 
 async def test_condition_that_no_longer_holds_is_refused(database_url: str) -> None:
@@ -272,12 +280,41 @@ async def test_clock_that_fell_behind_stops_the_writer(database_url: str) -> Non
         await log.writer.append(note())
         clock.set(AT + timedelta(seconds=56))
         assert (await log.writer.append(note())).at == AT + timedelta(seconds=60)
+        clock.set(AT + timedelta(seconds=55))
+        assert (await log.writer.append(note())).at == AT + timedelta(seconds=60)
         clock.set(AT + timedelta(seconds=50))
 
         outcome = await outcome_of(log, note())
         assert isinstance(outcome, Refusal) and outcome.code is Code.CLOCK_BEHIND
-        assert log.writer.trouble is outcome
+        assert outcome.facts["retry_after"] == 10
+        assert log.writer.trouble is not None and log.writer.trouble.code is Code.CLOCK_BEHIND
 
         clock.set(AT + timedelta(seconds=61, microseconds=900_000))
         assert (await log.writer.append(note())).at == AT + timedelta(seconds=61)
         assert log.writer.trouble is None
+
+
+async def test_clock_that_others_call_ahead_stops_the_writer(sqlite_url: str) -> None:
+    """Until they agree again: entries from the future would have to be believed for ever."""
+    agreed: list[bool] = [False]
+    async with small_log(sqlite_url, ahead=lambda: not agreed[0]) as log:
+        outcome = await outcome_of(log, note())
+        assert isinstance(outcome, Refusal) and outcome.code is Code.CLOCK_AHEAD
+        assert outcome.facts["retry_after"] == 30
+        assert log.writer.trouble is not None and log.writer.trouble.code is Code.CLOCK_AHEAD
+        agreed[0] = True
+        assert (await log.writer.append(note())).first == 0
+
+
+async def test_log_that_was_larger_is_not_written_to(sqlite_url: str) -> None:
+    """What is in other hands cannot be taken back: a second entry in that place would be a fork."""
+    seen = LargestSeen()
+    async with small_log(sqlite_url, seen=seen) as log:
+        await log.writer.append(note())
+        seen.saw(1, "a witness")
+        await log.writer.append(note())
+        seen.saw(3, "a witness")
+        outcome = await outcome_of(log, note())
+        assert isinstance(outcome, Refusal) and outcome.code is Code.LOG_ROLLED_BACK
+        assert log.writer.trouble is not None and log.writer.trouble.code is Code.LOG_ROLLED_BACK
+        assert await log.check() == 2

@@ -53,8 +53,10 @@ async def together(log: SmallLog, url: str, proposals: list[Proposal]) -> list[o
         (Proposal([draft(kind="no.such.kind")]), None),
     ],
 )
-async def test_one_bad_proposal_does_not_sink_the_others(database_url: str, bad: Proposal, code: Code | None) -> None:
-    """What will not go in is refused alone, whether a constraint, a projector or a mistake stopped it."""
+async def test_one_bad_proposal_does_not_sink_the_others(
+    database_url: str, bad: Proposal, code: Code | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What will not go in is refused alone, whether a constraint, a projector or a mistake (logged) stopped it."""
     async with small_log(database_url) as log:
         await log.writer.append(note("taken"))
 
@@ -66,6 +68,7 @@ async def test_one_bad_proposal_does_not_sink_the_others(database_url: str, bad:
         assert isinstance(unlucky, Refusal) is (code is not None)
         if isinstance(unlucky, Refusal):
             assert unlucky.code is code
+        assert ("could not be appended" in caplog.text) is (code is None)
         assert log.writer.trouble is None
         assert await log.check() == 42
 
