@@ -85,10 +85,12 @@ async def small_log(
     resolve_s: float = 30,
     ahead: Callable[[], bool] = lambda: False,
     seen: LargestSeen | None = None,
+    opened: bool = True,
 ) -> AsyncIterator[SmallLog]:
-    """Run a writer on a migrated database for the block; `ahead` and `seen` as in `Rules`."""
+    """Run a writer on a migrated database for the block, in which a log is `opened`; `ahead`, `seen` as in `Rules`."""
     database = Database.open(url)
-    await database.write(prepare)
+    if opened:
+        await database.write(prepare)
     vault = Vault.open(store or memory_store())
 
     def catalogue_at(tx: Reading, _idx: int) -> Catalogue:

@@ -238,8 +238,11 @@ async def test_full_disk_is_told_apart(sqlite_url: str) -> None:
 
 async def test_missing_and_foreign_logs_are_not_written_to(database_url: str) -> None:
     """A writer never appends to a database without a head, or to another log's."""
+    async with small_log(database_url, opened=False) as log:
+        [outcome] = await log.writer.append_many([note()])
+        assert isinstance(outcome, Refusal) and outcome.code is Code.LOG_MISSING
+        assert await log.leaves() == []
     async with small_log(database_url) as log:
-        await log.database.write(lambda tx: tx.execute(text("UPDATE head SET size = size")))
         log.committer._rules = replace(log.committer._rules, origin="other.example/log")
         [outcome] = await log.writer.append_many([note()])
         assert isinstance(outcome, Refusal) and outcome.code is Code.LOG_OTHER
