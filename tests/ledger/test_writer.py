@@ -15,6 +15,8 @@ from ledger.errors import Code, Refusal
 from ledger.idempotency import erase_answers
 from ledger.largest_seen import LargestSeen
 from ledger.proposals import Committed, EventCount, Proposal, Replayed, retrying
+from ledger.sealing import seal
+from ledger.sequencing import sequence
 from ledger.tables.log import entries
 from tests.ledger.small_log import SmallLog, draft, head_held, key, note, queued, small_log
 from verifiers import entry
@@ -190,6 +192,25 @@ async def test_same_request_gets_the_same_answer(database_url: str) -> None:
         assert replayed.value.answer == b'{"id":"a"}'
         assert both.value.indexes == several.indexes and both.value.answer is None
         assert await log.check() == 3
+
+
+async def test_what_was_asked_before_is_found_anywhere_in_a_batch(database_url: str) -> None:
+    """In one transaction: what goes in beside it is not told of it, and need not be tried again."""
+    async with small_log(database_url) as log:
+        first, again = await log.writer.append(note()), key(log.vault, "k")
+        await log.writer.append(note(idempotency=again, answer=b"a"))
+        asked = [note(), note(idempotency=again), note("new"), note(idempotency=key(log.vault, "k", b"other"))]
+        batch = [seal(each, log.vault) for each in asked]
+
+        found = await log.database.write(lambda tx: sequence(tx, batch, log.committer._rules))
+
+        new, repeated, other, conflict = found.outcomes
+        assert isinstance(new, Committed) and isinstance(other, Committed)
+        assert isinstance(repeated, Replayed) and (repeated.indexes, repeated.answer) == ((first.first + 1,), b"a")
+        assert isinstance(conflict, Refusal) and conflict.code is Code.IDEMPOTENCY_CONFLICT
+        leaves = await log.leaves()
+        assert (found.size, found.kinds, found.last) == (4, frozenset({"sealed"}), (3, leaves[3]))
+        assert await log.check() == 4
 
 
 async def test_same_key_with_another_body_is_refused(database_url: str) -> None:
