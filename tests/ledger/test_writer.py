@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import func, select
 
+from ledger import writer as writer_module
 from ledger.catalogue import Catalogue
 from ledger.clock import ManualClock
 from ledger.database import Writing
@@ -339,3 +340,18 @@ async def test_log_that_was_larger_is_not_written_to(sqlite_url: str) -> None:
         assert isinstance(outcome, Refusal) and outcome.code is Code.LOG_ROLLED_BACK
         assert log.writer.trouble is not None and log.writer.trouble.code is Code.LOG_ROLLED_BACK
         assert await log.check() == 2
+
+
+async def test_trouble_lasts_until_a_look_finds_it_gone(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sends anything to a service that is not ready, so the writer looks by itself."""
+    monkeypatch.setattr(writer_module, "_PROBE_S", 0.01)
+    clock = ManualClock(AT)
+    async with small_log(sqlite_url, clock=clock) as log:
+        clock.set(AT - timedelta(seconds=60))
+        assert isinstance(await outcome_of(log, note()), Refusal)
+        await asyncio.sleep(0.2)
+        assert log.writer.trouble is not None and log.writer.trouble.code is Code.CLOCK_BEHIND
+        clock.set(AT)
+        async with asyncio.timeout(20):
+            while log.writer.trouble is not None:
+                await asyncio.sleep(0.01)

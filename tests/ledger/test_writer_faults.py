@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import create_engine, event, text
 
 from ledger.clock import SystemClock
+from ledger.committing import Result
 from ledger.database import Database, Writing
 from ledger.errors import Code, Refusal
 from ledger.events import Event, projector
@@ -71,6 +72,14 @@ async def test_one_bad_proposal_does_not_sink_the_others(
         assert ("could not be appended" in caplog.text) is (code is None)
         assert log.writer.trouble is None
         assert await log.check() == 42
+
+
+def test_the_trouble_of_either_half_is_that_of_the_whole() -> None:
+    """The newer one, where both have some."""
+    older, newer = Refusal(Code.STORAGE_FULL), Refusal(Code.DATABASE_UNAVAILABLE)
+    nothing, full, gone = Result([]), Result([older], trouble=older), Result([newer], trouble=newer)
+    assert (nothing.add(full).trouble, full.add(nothing).trouble, full.add(gone).trouble) == (older, older, newer)
+    assert full.add(gone).outcomes == [older, newer]
 
 
 def lose_connection_at_commit(database: Database, *, after: bool, then: Callable[[], None] | None = None) -> None:
