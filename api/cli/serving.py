@@ -30,7 +30,7 @@ _SILENT_S = 30
 def run(settings: Settings, store: KeyStore | None = None, opened: Callable[[], None] = lambda: None) -> None:
     """Serve until told to stop; requests under way are finished first. `store` spares one process opening it anew.
 
-    `opened` is called when there is something to be asked. One process raises what keeps its region from being opened,
+    `opened` is called once the address is ours. One process raises what keeps its region from being opened,
     as `Region.open` does; several log it.
     """
     if settings.preparers is None:
@@ -39,8 +39,9 @@ def run(settings: Settings, store: KeyStore | None = None, opened: Callable[[], 
         os.environ.update(environment(settings))
         named: dict[str, Any] = {"factory": True, "workers": settings.workers, "timeout_worker_healthcheck": _SILENT_S}
         config = uvicorn.Config("api.cli.serving:application", **named, **server_options(settings))
-        opened()  # each worker opens its own; what keeps one from it stands in the log
-        Multiprocess(config, sockets=listeners(config.bind_socket())).run()
+        listening = listeners(config.bind_socket())
+        opened()  # each worker opens its own region; what keeps one from it stands in the log
+        Multiprocess(config, sockets=listening).run()
         return
     keep_to(settings)
     config = uvicorn.Config("", **server_options(settings))
